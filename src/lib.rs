@@ -1,0 +1,21 @@
+//! A control plane for Elastic Agents: a drop-in replacement for Fleet Server.
+//!
+//! Modules in dependency order; a module uses only what stands above it. Nothing below
+//! [`reactor`] knows mio, nothing outside `store::embedded` knows SQL.
+
+pub mod time;
+pub mod slots;
+pub mod timers;
+pub mod log;
+pub mod metrics;
+pub mod config;
+pub mod http;
+pub mod model;
+pub mod api;
+pub mod store;
+pub mod fleet;
+pub mod task;
+pub mod handlers;
+pub mod server;
+pub mod reactor;
+pub mod operator;

@@ -1,0 +1,2 @@
+//! Arguments, configuration, build the parts, run, exit code.
+fn main() {}
