@@ -1,1 +1,83 @@
-//! (to be written)
+//! Time as data: [`Now`] comes in with every event, nothing here reads a clock.
+
+use std::time::Duration;
+
+use ::time::format_description::well_known::Rfc3339;
+use ::time::macros::format_description;
+use ::time::{OffsetDateTime, UtcOffset};
+
+/// One reading of both clocks, taken by the reactor once per turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic time since the process started: for every wait and deadline.
+    pub mono: Duration,
+    /// Wall clock: for what is stored or sent.
+    pub wall: Timestamp,
+}
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+/// A time that never comes: the deadline of what has none.
+pub const NEVER: Duration = Duration::MAX;
+
+impl Timestamp {
+    /// RFC 3339, UTC, whole seconds: how the Fleet documents hold times (checkin.md).
+    pub fn rfc3339(self) -> String {
+        let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+        self.date_time().format(format).unwrap_or_default()
+    }
+
+    /// RFC 3339, UTC, with milliseconds: how log lines hold times.
+    pub fn rfc3339_millis(self) -> String {
+        let format =
+            format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+        self.date_time().format(format).unwrap_or_default()
+    }
+
+    /// Reads RFC 3339 with any offset and precision; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let time = OffsetDateTime::parse(text, &Rfc3339).ok()?.to_offset(UtcOffset::UTC);
+        i64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok().map(Timestamp)
+    }
+
+    /// This time plus `duration`, saturating.
+    pub fn plus(self, duration: Duration) -> Self {
+        Timestamp(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// This time minus `duration`, saturating.
+    pub fn minus(self, duration: Duration) -> Self {
+        Timestamp(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    fn date_time(self) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
+            .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_seconds_in_utc() {
+        assert_eq!(Timestamp(1_700_000_000_999).rfc3339(), "2023-11-14T22:13:20Z");
+        assert_eq!(Timestamp(1_700_000_000_999).rfc3339_millis(), "2023-11-14T22:13:20.999Z");
+    }
+
+    #[test]
+    fn parse_honours_the_offset() {
+        assert_eq!(Timestamp::parse("2023-11-14T23:13:20+01:00"), Some(Timestamp(1_700_000_000_000)));
+        assert_eq!(Timestamp::parse("2023-11-14T22:13:20.5Z"), Some(Timestamp(1_700_000_000_500)));
+        assert_eq!(Timestamp::parse("yesterday"), None);
+    }
+
+    #[test]
+    fn a_time_out_of_range_does_not_panic() {
+        assert_eq!(Timestamp(i64::MAX).rfc3339(), "1970-01-01T00:00:00Z");
+        assert_eq!(Timestamp(i64::MAX).plus(Duration::MAX), Timestamp(i64::MAX));
+    }
+}

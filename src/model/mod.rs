@@ -1,1 +1,15 @@
-//! (to be written)
+//! The stored documents (elasticsearch.md) as Rust types, with tolerant readers: one malformed field
+//! is logged and left at its default, it never makes the rest unreadable. No I/O, no rendering.
+
+mod action;
+mod agent;
+mod key;
+mod patch;
+mod policy;
+pub mod raw;
+
+pub use action::{Action, ActionResult, Signed};
+pub use agent::{Agent, AgentInfo, AgentOutput, RetiredKey};
+pub use key::{ApiKey, EnrollmentToken, KeyRole};
+pub use patch::{Change, Patch};
+pub use policy::Policy;

@@ -1,1 +1,48 @@
-//! (to be written)
+//! What the fleet's facts are kept in. [`Store`] and [`Watch`] are all that the rest knows of it.
+//!
+//! Blocking lives here and nowhere else: workers of the [`pool`] run whole batches, watcher threads block in
+//! [`Watch::next`]. Neither runs a handler. Nothing outside `embedded` knows SQL.
+
+mod answer;
+mod operation;
+
+use std::sync::Arc;
+
+pub use answer::{ActionLookup, Answer, StoreError, StoreResult};
+pub use operation::{Enrollment, Lane, Operation, Written};
+
+use crate::model::{Action, Policy};
+
+/// Holds documents. Every operation is atomic and, once answered, durable.
+pub trait Store: Send + Sync {
+    /// Runs `batch`, all of one lane, in order, and answers each operation in its place. One operation's failure is
+    /// its own; a failure of the whole (a full disk, a lost connection) is everyone's. Never panics.
+    fn run(&self, batch: Vec<Operation>) -> Vec<StoreResult>;
+
+    /// How many batches of `lane` may run at once; each has a worker thread.
+    fn workers(&self, lane: Lane) -> usize;
+}
+
+/// Tells what others (or our own operators) changed. Lives on a thread of its own.
+pub trait Watch: Send {
+    /// Blocks until something changed. `None` when the store is closed: the watch is over.
+    fn next(&mut self) -> Option<Changes>;
+}
+
+/// News from a [`Watch`].
+#[derive(Clone, Debug)]
+pub enum Changes {
+    /// New revisions, or at the start all newest ones; in any order, repeats allowed.
+    Policies(Vec<Arc<Policy>>),
+    /// A policy is gone: its last revision was deleted.
+    PolicyDeleted(String),
+    /// New actions in the order of their `_seq_no`, with their agents; everything up to `checkpoint` has been told.
+    Actions {
+        /// In the order of their `_seq_no`.
+        actions: Vec<Arc<Action>>,
+        /// `_seq_no` up to which a search finds everything.
+        checkpoint: i64,
+    },
+    /// The store works (again), or the reason why it does not.
+    Health(Result<(), String>),
+}

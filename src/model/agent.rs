@@ -1,0 +1,177 @@
+//! The agent document of `.fleet-agents` (elasticsearch.md, "Agent document").
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::raw::{Fields, Raw};
+
+/// An enrolled agent as stored. Fields not listed here survive, because we write partial updates only.
+#[derive(Clone, Debug, Default)]
+pub struct Agent {
+    /// The document's `_id`.
+    pub id: String,
+    /// False once the agent was unenrolled.
+    pub active: bool,
+    /// Id of the API key that the agent authenticates with.
+    pub access_api_key_id: String,
+    /// The section `agent`; absent in corrupted documents.
+    pub agent: Option<AgentInfo>,
+    /// The policy it is assigned to.
+    pub policy_id: String,
+    /// The policy it last said it runs.
+    pub agent_policy_id: Option<String>,
+    /// The revision it last acknowledged or reported.
+    pub policy_revision_idx: i64,
+    /// Given at enrolment so that a retry can be told from a second agent.
+    pub enrollment_id: Option<String>,
+    /// PERMANENT, EPHEMERAL or TEMPORARY (OPAMP for collectors).
+    pub kind: String,
+    /// `_seq_no` of the last action acknowledged by ack_token; -1 for none.
+    pub action_seq_no: i64,
+    /// As last reported: online, error, degraded, ...
+    pub last_checkin_status: Option<String>,
+    /// As last reported.
+    pub last_checkin_message: Option<String>,
+    /// RFC 3339.
+    pub last_checkin: Option<String>,
+    /// Why it is not healthy: input, output, other.
+    pub unhealthy_reason: Option<Vec<String>>,
+    /// RFC 3339.
+    pub enrolled_at: Option<String>,
+    /// RFC 3339.
+    pub unenrolled_at: Option<String>,
+    /// RFC 3339.
+    pub upgraded_at: Option<String>,
+    /// RFC 3339.
+    pub upgrade_started_at: Option<String>,
+    /// Whether `upgrade_attempts` is set.
+    pub has_upgrade_attempts: bool,
+    /// As stored.
+    pub upgrade_details: Option<Raw>,
+    /// The `upgrade.rollbacks` array as stored.
+    pub upgrade_rollbacks: Option<Raw>,
+    /// uninstall, orphaned, key_revoked or migrated.
+    pub audit_unenrolled_reason: Option<String>,
+    /// Sorted and unique.
+    pub tags: Vec<String>,
+    /// Kibana spaces.
+    pub namespaces: Vec<String>,
+    /// Hash of the token that lets another agent take over this id (checkin.md, "Replace-token hash").
+    pub replace_token: Option<String>,
+    /// As the agent sent it.
+    pub local_metadata: Option<Raw>,
+    /// As stored.
+    pub user_provided_metadata: Option<Raw>,
+    /// As the agent sent it.
+    pub components: Option<Raw>,
+    /// Keys made for the outputs of its policy, by output name.
+    pub outputs: BTreeMap<String, AgentOutput>,
+}
+
+/// The section `agent` of an agent document.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AgentInfo {
+    /// The agent's id once more.
+    pub id: String,
+    /// As in its User-Agent, without `v` and suffix.
+    pub version: String,
+}
+
+/// What one output of the policy has given this agent.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AgentOutput {
+    /// `$co.elastic.secret{ID}`, or `id:key` in older documents.
+    pub api_key: String,
+    /// Id of that key.
+    pub api_key_id: String,
+    /// Hash of the role descriptors that the key was made with.
+    pub permissions_hash: String,
+    /// `elasticsearch`, for remote ones too.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Keys to invalidate once the agent acknowledged the revision that replaced them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub to_retire_api_key_ids: Vec<RetiredKey>,
+}
+
+/// A key that is to be invalidated.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RetiredKey {
+    /// The key's id.
+    pub id: String,
+    /// RFC 3339.
+    pub retired_at: String,
+    /// Set when the key lives on that remote output's cluster.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub output: String,
+    /// The secret that holds it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub secret_id: String,
+}
+
+impl Agent {
+    /// Reads a stored document, whatever single fields look like.
+    pub fn read(id: &str, json: &[u8]) -> Result<Self, serde_json::Error> {
+        let fields = Fields::open("agent document", json)?;
+        Ok(Agent {
+            id: id.to_owned(),
+            active: fields.take("active"),
+            access_api_key_id: fields.take("access_api_key_id"),
+            agent: fields.optional("agent"),
+            policy_id: fields.take("policy_id"),
+            agent_policy_id: fields.optional("agent_policy_id"),
+            policy_revision_idx: fields.take("policy_revision_idx"),
+            enrollment_id: fields.optional("enrollment_id"),
+            kind: fields.take("type"),
+            action_seq_no: fields.take::<Vec<i64>>("action_seq_no").first().copied().unwrap_or(-1),
+            last_checkin_status: fields.optional("last_checkin_status"),
+            last_checkin_message: fields.optional("last_checkin_message"),
+            last_checkin: fields.optional("last_checkin"),
+            unhealthy_reason: fields.optional("unhealthy_reason"),
+            enrolled_at: fields.optional("enrolled_at"),
+            unenrolled_at: fields.optional("unenrolled_at"),
+            upgraded_at: fields.optional("upgraded_at"),
+            upgrade_started_at: fields.optional("upgrade_started_at"),
+            has_upgrade_attempts: fields.has("upgrade_attempts"),
+            upgrade_details: fields.raw("upgrade_details"),
+            upgrade_rollbacks: fields.optional::<Upgrade>("upgrade").and_then(|upgrade| upgrade.rollbacks),
+            audit_unenrolled_reason: fields.optional("audit_unenrolled_reason"),
+            tags: fields.take("tags"),
+            namespaces: fields.take("namespaces"),
+            replace_token: fields.optional("replace_token"),
+            local_metadata: fields.raw("local_metadata"),
+            user_provided_metadata: fields.raw("user_provided_metadata"),
+            components: fields.raw("components"),
+            outputs: fields.take("outputs"),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Upgrade {
+    rollbacks: Option<Raw>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_malformed_field_leaves_the_agent_usable() {
+        let json = br#"{"active":true,"policy_id":"p","action_seq_no":"five","tags":7,"agent":{"id":"a"}}"#;
+        let agent = Agent::read("a", json).unwrap();
+        assert_eq!((agent.active, agent.policy_id.as_str(), agent.action_seq_no), (true, "p", -1));
+        assert_eq!(agent.agent, Some(AgentInfo { id: "a".into(), version: String::new() }));
+    }
+
+    #[test]
+    fn local_metadata_keeps_its_bytes() {
+        let json = br#"{"local_metadata":{"b": 1,  "a":2.0}}"#;
+        let agent = Agent::read("a", json).unwrap();
+        assert_eq!(agent.local_metadata.unwrap().get(), r#"{"b": 1,  "a":2.0}"#);
+    }
+}

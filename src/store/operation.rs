@@ -1,0 +1,224 @@
+//! The operations of a store, named by the domain.
+
+use std::path::PathBuf;
+
+use crate::model::raw::Raw;
+use crate::model::{Action, ActionResult, ApiKey, Patch, Policy};
+use crate::time::Timestamp;
+
+/// One thing to do. Operations of one lane are run in the order they were asked for.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// Is this key good? `Answer::Authenticated`, or `StoreError::KeyRejected` if it is positively not.
+    Authenticate(ApiKey),
+    /// `Answer::Agent`, as of this moment (real time, not as of the last refresh).
+    AgentById(String),
+    /// The agent whose access key has this id: `Answer::Agent`.
+    AgentByAccessKey(String),
+    /// The agent enrolled under this enrollment_id: `Answer::Agent`, as of this moment.
+    AgentByEnrollmentId(String),
+    /// The enrollment token whose API key has this id, revoked ones included: `Answer::Token`.
+    TokenByKey(String),
+    /// The newest revision of each policy: `Answer::Policies`.
+    LatestPolicies,
+    /// The actions for an agent with `after < _seq_no <= up_to` that expire after `now`, at most 100, by `_seq_no`;
+    /// `agents` left out, `place` given: `Answer::Actions`.
+    PendingActions {
+        /// The agent's id.
+        agent: String,
+        /// Exclusive.
+        after: i64,
+        /// Inclusive: the checkpoint that the watch told last.
+        up_to: i64,
+        /// For the expiration.
+        now: Timestamp,
+    },
+    /// An action by `action_id`, its newest document: `Answer::Action`.
+    ActionById(String),
+    /// `_seq_no` of an action document by `_id`: `Answer::SeqNo`.
+    ActionSeqNo(String),
+
+    /// Makes the access key and writes the agent document, all or nothing: `Answer::Key`.
+    Enroll(Box<Enrollment>),
+    /// Takes an enrolment back whose answer could not be given: key invalidated, document (if it was new) deleted.
+    UndoEnrollment {
+        /// The agent's id.
+        agent: String,
+        /// The access key made for it.
+        access_key: String,
+        /// Whether the document was made by the enrolment.
+        created: bool,
+    },
+    /// Changes fields of an agent document; `StoreError::NotFound` if there is none. `Answer::Done`.
+    UpdateAgent {
+        /// The agent's id.
+        agent: String,
+        /// What changes.
+        patch: Patch,
+    },
+    /// A check-in's fields, only if the stored `last_checkin` is not newer than `at`; else nothing. `Answer::Done`, also
+    /// if there is no such agent.
+    CheckIn {
+        /// The agent's id.
+        agent: String,
+        /// When it checked in: written as `last_checkin` and `updated_at`.
+        at: Timestamp,
+        /// What else it said.
+        patch: Patch,
+    },
+    /// `last_checkin` and `updated_at` of agents that are parked and well, unless newer is stored. `Answer::Done`.
+    Heartbeats {
+        /// Ids of the agents.
+        agents: Vec<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Sets `policy_revision_idx` if the agent's policy is still `policy_id` and the stored revision is lower. `Answer::Done`.
+    PolicyAcknowledged {
+        /// The agent's id.
+        agent: String,
+        /// The policy acknowledged.
+        policy_id: String,
+        /// Its revision.
+        revision_idx: i64,
+        /// For `updated_at`.
+        at: Timestamp,
+    },
+    /// Creates the result `ACTIONID:AGENTID`; that it exists is fine. `Answer::Done`.
+    CreateResult(Box<ActionResult>),
+    /// Makes API keys unusable; unknown ids are fine. `Answer::Done`.
+    InvalidateKeys(Vec<String>),
+
+    /// Creates a revision; `StoreError::Conflict` if that policy has this revision_idx or a higher one. `Answer::Done`.
+    CreateRevision(Box<Policy>),
+    /// A given revision, or the newest for `None`: `Answer::Policy`.
+    PolicyRevision {
+        /// The policy's id.
+        policy_id: String,
+        /// Which one.
+        revision_idx: Option<i64>,
+    },
+    /// Deletes all revisions of a policy and revokes its tokens. `Answer::Done`.
+    DeletePolicy(String),
+    /// Makes an enrollment token: `Answer::Token`.
+    CreateToken {
+        /// The policy agents get by it.
+        policy_id: String,
+        /// For people.
+        name: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// All enrollment tokens: `Answer::Tokens`.
+    Tokens,
+    /// Sets a token inactive and invalidates its key. `StoreError::NotFound` if there is none. `Answer::Done`.
+    RevokeToken(String),
+    /// Agents by id from `from` (exclusive) on, at most `limit`, without local_metadata and components: `Answer::Agents`.
+    Agents {
+        /// Only those on this policy.
+        policy_id: Option<String>,
+        /// Exclusive; empty for the first page.
+        from: String,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Writes an action; the store gives it `document_id` and `seq_no`: `Answer::SeqNo`.
+    CreateAction(Box<Action>),
+    /// Newest actions first, at most `limit`, with their agents: `Answer::Actions`.
+    Actions {
+        /// At most so many.
+        limit: usize,
+    },
+    /// All results of an action: `Answer::Results`.
+    ResultsOfAction(String),
+    /// Removes what has outlived its time; ids of removed actions are remembered. `Answer::Removed`.
+    Cleanup {
+        /// The present.
+        now: Timestamp,
+    },
+    /// Copies the whole store into a file that must not exist. `Answer::Done`.
+    Backup(PathBuf),
+}
+
+/// The write of an enrolment (checkin.md, "POST enroll", steps 4 and 5).
+#[derive(Clone, Debug)]
+pub struct Enrollment {
+    /// The new or replaced agent's id; also the key's name.
+    pub agent: String,
+    /// Create or replace.
+    pub written: Written,
+    /// Other agent documents to delete first (an earlier try of the same enrolment, an inactive namesake).
+    pub delete_agents: Vec<String>,
+    /// Access keys to invalidate.
+    pub invalidate_keys: Vec<String>,
+}
+
+/// Which document an enrolment writes; the store adds `access_api_key_id`.
+#[derive(Clone, Debug)]
+pub enum Written {
+    /// A new document: all its fields as one JSON object. `StoreError::Conflict` if one is there.
+    New(Raw),
+    /// Changes to the document of an active agent that is being replaced.
+    Replacement(Patch),
+}
+
+/// What is queued and run together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Single look-ups that an agent waits for.
+    Read,
+    /// Searches.
+    Search,
+    /// Writes that an agent waits for.
+    Write,
+    /// What operators ask for, and housekeeping: may take long.
+    Operator,
+}
+
+impl Lane {
+    /// All lanes.
+    pub const ALL: [Lane; 4] = [Lane::Read, Lane::Search, Lane::Write, Lane::Operator];
+}
+
+impl Operation {
+    /// The lane that runs this operation.
+    pub fn lane(&self) -> Lane {
+        use Operation::*;
+        match self {
+            Authenticate(_) | AgentById(_) | AgentByAccessKey(_) | AgentByEnrollmentId(_) | TokenByKey(_) => {
+                Lane::Read
+            }
+            PendingActions { .. } | ActionById(_) | ActionSeqNo(_) => Lane::Search,
+            Enroll(_) | UndoEnrollment { .. } | UpdateAgent { .. } | CheckIn { .. } | Heartbeats { .. } => {
+                Lane::Write
+            }
+            PolicyAcknowledged { .. } | CreateResult(_) | InvalidateKeys(_) => Lane::Write,
+            // writes of operators keep their order with those of agents
+            CreateRevision(_) | DeletePolicy(_) | CreateToken { .. } | RevokeToken(_) | CreateAction(_) => {
+                Lane::Write
+            }
+            LatestPolicies | PolicyRevision { .. } | Tokens | Agents { .. } | Actions { .. } => {
+                Lane::Operator
+            }
+            ResultsOfAction(_) | Cleanup { .. } | Backup(_) => Lane::Operator,
+        }
+    }
+
+    /// Bytes that the operation holds, roughly: for the bound of a batch.
+    pub fn bytes(&self) -> usize {
+        use Operation::*;
+        let payload = match self {
+            UpdateAgent { patch, .. } | CheckIn { patch, .. } => patch.bytes(),
+            Heartbeats { agents, .. } => agents.len() * 40,
+            Enroll(enrollment) => match &enrollment.written {
+                Written::New(document) => document.get().len(),
+                Written::Replacement(patch) => patch.bytes(),
+            },
+            CreateRevision(policy) => policy.data.get().len(),
+            CreateAction(action) => action.agents.len() * 40,
+            CreateResult(result) => result.action_response.as_ref().map_or(0, |raw| raw.get().len()),
+            _ => 0,
+        };
+        payload + 200
+    }
+}
