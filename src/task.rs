@@ -1,1 +1,226 @@
-//! (to be written)
+//! The executor: request procedures as `async fn` without a runtime.
+//!
+//! A task asks for one thing at a time (a store operation, its body, pure work, the fate of its answer) and is polled again
+//! when that has come. No waker, no spawn, no select. The fleet state is lent for one poll: [`Cx::fleet`] gives it to a
+//! closure, so that no borrow crosses an `.await` and no `RefCell` exists.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use crate::fleet::{Fleet, SeatId};
+use crate::http::Response;
+use crate::store::{Operation, StoreResult};
+use crate::time::Now;
+
+/// What a handler's future is, once boxed.
+pub type Handler = Pin<Box<dyn Future<Output = Outcome>>>;
+
+/// How a handler ends.
+#[derive(Debug)]
+pub enum Outcome {
+    /// With an answer.
+    Respond(Response),
+    /// With a claimed seat that is now parked: someone else answers.
+    Parked(SeatId),
+    /// With nothing left to do (no client, or the answer was given by [`Cx::respond`]).
+    Done,
+}
+
+/// What a task waits for.
+pub enum Ask {
+    /// Operations, placed in their lanes at once; answered when all are.
+    Store(Vec<Operation>),
+    /// One look-up that all who ask for the same share.
+    Lookup(Operation),
+    /// The request's body, up to these bounds.
+    Body(BodyBounds),
+    /// Pure work of more than about a millisecond.
+    Work(Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>),
+    /// Give this answer, and say whether all of it was written.
+    Respond(Response),
+}
+
+/// Bounds of a request body.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyBounds {
+    /// Bytes on the wire, transfer framing removed.
+    pub bytes_max: u64,
+    /// Bytes after gunzip.
+    pub inflated_bytes_max: u64,
+}
+
+/// What came of an [`Ask`].
+pub enum Reply {
+    /// Of [`Ask::Store`] and [`Ask::Lookup`], in order.
+    Store(Vec<StoreResult>),
+    /// Of [`Ask::Body`].
+    Body(Result<Vec<u8>, BodyError>),
+    /// Of [`Ask::Work`]; `None` if it panicked.
+    Work(Option<Box<dyn Any + Send>>),
+    /// Of [`Ask::Respond`]: whether the answer was written whole.
+    Responded(bool),
+}
+
+/// Why there is no body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// Longer than its bound, before or after gunzip.
+    #[error("the request body exceeds the maximum allowed size")]
+    TooLarge,
+    /// Not what its Content-Encoding says.
+    #[error("the request body cannot be inflated")]
+    Corrupt,
+    /// A Content-Encoding other than gzip and identity.
+    #[error("the content encoding is not supported")]
+    UnsupportedEncoding,
+    /// It did not come in time.
+    #[error("timeout on request")]
+    TimedOut,
+    /// The client went away.
+    #[error("the client is gone")]
+    Gone,
+}
+
+/// The fleet, on loan: in the cell while a task is polled, with the server otherwise.
+#[derive(Default)]
+pub struct Loan {
+    fleet: Cell<Option<Box<Fleet>>>,
+}
+
+/// A handler's way to the rest of the server.
+pub struct Cx {
+    desk: Rc<Desk>,
+}
+
+/// Shared by a task and the executor: one question, one answer.
+struct Desk {
+    loan: Rc<Loan>,
+    now: Cell<Now>,
+    ask: Cell<Option<Ask>>,
+    reply: Cell<Option<Reply>>,
+}
+
+impl Cx {
+    /// The time of this poll.
+    pub fn now(&self) -> Now {
+        self.desk.now.get()
+    }
+
+    /// Looks at the fleet state or changes it. Facts read before an `.await` may be out of date after it.
+    pub fn fleet<R>(&self, look: impl FnOnce(&mut Fleet) -> R) -> R {
+        let mut fleet = self.desk.loan.fleet.take().expect("the fleet is lent while a task is polled, to one closure");
+        let result = look(&mut fleet);
+        self.desk.loan.fleet.set(Some(fleet));
+        result
+    }
+
+    /// Runs one store operation.
+    pub async fn store(&self, operation: Operation) -> StoreResult {
+        let mut results = self.store_all(vec![operation]).await;
+        results.pop().expect("an answer for each operation")
+    }
+
+    /// Runs store operations at once, answers in their order.
+    pub async fn store_all(&self, operations: Vec<Operation>) -> Vec<StoreResult> {
+        match self.ask(Ask::Store(operations)).await {
+            Reply::Store(results) => results,
+            _ => unreachable!("the executor answers what was asked"),
+        }
+    }
+
+    /// Runs a look-up; all who ask for the same at the same time share one.
+    pub async fn lookup(&self, operation: Operation) -> StoreResult {
+        match self.ask(Ask::Lookup(operation)).await {
+            Reply::Store(mut results) => results.pop().expect("an answer for the look-up"),
+            _ => unreachable!("the executor answers what was asked"),
+        }
+    }
+
+    /// Waits for the body of the request.
+    pub async fn body(&self, bounds: BodyBounds) -> Result<Vec<u8>, BodyError> {
+        match self.ask(Ask::Body(bounds)).await {
+            Reply::Body(result) => result,
+            _ => unreachable!("the executor answers what was asked"),
+        }
+    }
+
+    /// Runs `work` on a worker thread; `None` if it panicked.
+    pub async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        match self.ask(Ask::Work(Box::new(move || Box::new(work())))).await {
+            Reply::Work(result) => result.and_then(|result| result.downcast().ok()).map(|result| *result),
+            _ => unreachable!("the executor answers what was asked"),
+        }
+    }
+
+    /// Gives the answer; whether all of it was written.
+    pub async fn respond(&self, response: Response) -> bool {
+        match self.ask(Ask::Respond(response)).await {
+            Reply::Responded(written) => written,
+            _ => unreachable!("the executor answers what was asked"),
+        }
+    }
+
+    async fn ask(&self, ask: Ask) -> Reply {
+        self.desk.ask.set(Some(ask));
+        poll_fn(|_| match self.desk.reply.take() {
+            Some(reply) => Poll::Ready(reply),
+            None => Poll::Pending,
+        })
+        .await
+    }
+}
+
+/// A handler under way.
+pub struct Task {
+    handler: Handler,
+    desk: Rc<Desk>,
+}
+
+/// Where a task stands after a poll.
+pub enum Progress {
+    /// It waits for this.
+    Asks(Ask),
+    /// It is at its end.
+    Ends(Outcome),
+    /// It panicked, or waits for nothing: a bug, to be answered with 500. The text says which.
+    Fails(&'static str),
+}
+
+impl Task {
+    /// A task for the handler that `start` makes. Nothing runs before the first [`Task::resume`].
+    pub fn new(loan: &Rc<Loan>, now: Now, start: impl FnOnce(Cx) -> Handler) -> Self {
+        let desk = Rc::new(Desk {
+            loan: loan.clone(),
+            now: Cell::new(now),
+            ask: Cell::new(None),
+            reply: Cell::new(None),
+        });
+        Task { handler: start(Cx { desk: desk.clone() }), desk }
+    }
+
+    /// Polls the handler with the answer to its last question (`None` the first time) and the fleet on loan.
+    ///
+    /// # Panics
+    /// When the handler panicked while it held the fleet: the state may be half changed, so the process has to end.
+    pub fn resume(&mut self, fleet: &mut Option<Box<Fleet>>, now: Now, reply: Option<Reply>) -> Progress {
+        self.desk.loan.fleet.set(fleet.take());
+        self.desk.now.set(now);
+        self.desk.reply.set(reply);
+        let poll = catch_unwind(AssertUnwindSafe(|| {
+            self.handler.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        }));
+        *fleet = self.desk.loan.fleet.take();
+        assert!(fleet.is_some(), "a handler panicked while it held the fleet state");
+        match (poll, self.desk.ask.take()) {
+            (Ok(Poll::Ready(outcome)), _) => Progress::Ends(outcome),
+            (Ok(Poll::Pending), Some(ask)) => Progress::Asks(ask),
+            (Ok(Poll::Pending), None) => Progress::Fails("a handler waits for something that nobody will bring"),
+            (Err(_), _) => Progress::Fails("a handler panicked"),
+        }
+    }
+}

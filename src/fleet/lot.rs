@@ -1,0 +1,286 @@
+//! The parking lot: a seat for each agent that checks in, from before its pending actions are searched until it is answered.
+//!
+//! A seat is claimed first, so that what happens between search and parking is kept in it and never missed. Ids carry
+//! generations, so that a check-in that leaves late cannot take its successor's seat.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::Action;
+use crate::server::ConnectionId;
+use crate::slots::{SlotId, Slots};
+
+/// Names a seat.
+pub type SeatId = SlotId;
+
+/// Actions kept in one seat until it is served; what is beyond is found by the search of the next check-in.
+pub const ACTIONS_PER_SEAT_MAX: usize = 100;
+
+/// One agent's place.
+#[derive(Debug)]
+pub struct Seat {
+    /// The agent.
+    pub agent: Arc<str>,
+    /// The policy it is on.
+    pub policy_id: Arc<str>,
+    /// The revision it has; newer ones are for it.
+    pub revision_idx: i64,
+    /// `_seq_no` of the last action it has; later ones are for it.
+    pub seq_no: i64,
+    /// Order of arrival.
+    arrival: u64,
+    /// What has come for it.
+    due: Vec<Arc<Action>>,
+    /// Whether a newer revision waits for it (in the rollout's queue).
+    policy_due: bool,
+    /// Set once the handler has nothing for it at once.
+    parked: Option<Parked>,
+}
+
+/// What is needed to answer a parked agent.
+#[derive(Debug, Clone)]
+pub struct Parked {
+    /// Its connection.
+    pub connection: ConnectionId,
+    /// When the poll ends with an empty answer ([`crate::time::Now::mono`]).
+    pub ends_at: Duration,
+    /// How it wants the answer.
+    pub reply: ReplyStyle,
+}
+
+/// What of a request shapes its answer.
+#[derive(Debug, Clone, Default)]
+pub struct ReplyStyle {
+    /// Accept-Encoding allows gzip.
+    pub gzip: bool,
+    /// The client's own X-Request-Id; without one an id is made for the answer.
+    pub request_id: Option<Box<str>>,
+}
+
+/// Why a seat is to be served.
+#[derive(Debug)]
+pub enum Due {
+    /// These actions.
+    Actions(Vec<Arc<Action>>),
+    /// The newest revision of its policy.
+    Policy,
+}
+
+/// All seats.
+#[derive(Debug, Default)]
+pub struct Lot {
+    seats: Slots<Seat>,
+    by_agent: BTreeMap<Arc<str>, SeatId>,
+    /// (policy, arrival, seat): the seats of a policy in order of arrival.
+    by_policy: BTreeSet<(Arc<str>, u64, SeatId)>,
+    arrivals: u64,
+    parked: usize,
+}
+
+impl Lot {
+    /// Claims the agent's seat. The parked connection of an older check-in of the same agent is returned: it is to be
+    /// answered, empty, at once.
+    pub fn claim(
+        &mut self,
+        agent: &str,
+        policy_id: &Arc<str>,
+        revision_idx: i64,
+        seq_no: i64,
+    ) -> (SeatId, Option<Parked>) {
+        let older = self.by_agent.get(agent).copied().and_then(|older| self.leave(older)).and_then(|seat| seat.parked);
+        self.arrivals += 1;
+        let agent: Arc<str> = Arc::from(agent);
+        let seat = Seat {
+            agent: agent.clone(),
+            policy_id: policy_id.clone(),
+            revision_idx,
+            seq_no,
+            arrival: self.arrivals,
+            due: Vec::new(),
+            policy_due: false,
+            parked: None,
+        };
+        let id = self.seats.insert(seat);
+        self.by_agent.insert(agent, id);
+        self.by_policy.insert((policy_id.clone(), self.arrivals, id));
+        (id, older)
+    }
+
+    /// The agent waits from now on. False if the seat is gone (a newer check-in took it): answer empty at once.
+    pub fn park(&mut self, id: SeatId, parked: Parked) -> bool {
+        let Some(seat) = self.seats.get_mut(id) else { return false };
+        if seat.parked.replace(parked).is_none() {
+            self.parked += 1;
+        }
+        true
+    }
+
+    /// Gives the seat back, with all that was in it.
+    pub fn leave(&mut self, id: SeatId) -> Option<Seat> {
+        let seat = self.seats.remove(id)?;
+        self.by_agent.remove(&seat.agent);
+        self.by_policy.remove(&(seat.policy_id.clone(), seat.arrival, id));
+        if seat.parked.is_some() {
+            self.parked -= 1;
+        }
+        Some(seat)
+    }
+
+    /// The seat, while it is held.
+    pub fn get(&self, id: SeatId) -> Option<&Seat> {
+        self.seats.get(id)
+    }
+
+    /// The agent's seat.
+    pub fn seat_of(&self, agent: &str) -> Option<SeatId> {
+        self.by_agent.get(agent).copied()
+    }
+
+    /// Puts an action into the agent's seat. Returns the seat if it is parked and has to be served.
+    pub fn put_action(&mut self, agent: &str, action: &Arc<Action>) -> Option<SeatId> {
+        let id = self.by_agent.get(agent).copied()?;
+        let seat = self.seats.get_mut(id)?;
+        let known = action.seq_no <= seat.seq_no || seat.due.iter().any(|due| due.seq_no == action.seq_no);
+        if known || seat.due.len() >= ACTIONS_PER_SEAT_MAX {
+            return None;
+        }
+        seat.due.push(action.clone());
+        seat.parked.is_some().then_some(id)
+    }
+
+    /// Marks the seats of a policy that have an older revision, in order of arrival; those not marked before are returned.
+    pub fn mark_policy(&mut self, policy_id: &Arc<str>, revision_idx: i64) -> Vec<SeatId> {
+        let first = (policy_id.clone(), 0, SeatId { index: 0, generation: 0 });
+        let last = (policy_id.clone(), u64::MAX, SeatId { index: u32::MAX, generation: u32::MAX });
+        let ids: Vec<SeatId> = self.by_policy.range(first..=last).map(|(_, _, id)| *id).collect();
+        ids.into_iter().filter(|id| self.mark_seat(*id, revision_idx)).collect()
+    }
+
+    fn mark_seat(&mut self, id: SeatId, revision_idx: i64) -> bool {
+        let Some(seat) = self.seats.get_mut(id) else { return false };
+        let fresh = seat.revision_idx < revision_idx && !seat.policy_due;
+        seat.policy_due |= fresh;
+        fresh
+    }
+
+    /// Whether a newer revision waits for this seat; marks it if so.
+    pub fn mark_if_older(&mut self, id: SeatId, revision_idx: i64) -> bool {
+        self.mark_seat(id, revision_idx)
+    }
+
+    /// Takes what has come for the seat, actions first; `None` if nothing has.
+    pub fn take_actions(&mut self, id: SeatId) -> Option<Vec<Arc<Action>>> {
+        let seat = self.seats.get_mut(id)?;
+        (!seat.due.is_empty()).then(|| std::mem::take(&mut seat.due))
+    }
+
+    /// How many seats are held, parked or not.
+    pub fn len(&self) -> usize {
+        self.seats.len()
+    }
+
+    /// Whether nobody is here.
+    pub fn is_empty(&self) -> bool {
+        self.seats.is_empty()
+    }
+
+    /// How many agents are parked.
+    pub fn parked(&self) -> usize {
+        self.parked
+    }
+
+    /// Ids of the seats that are parked, in the order of the slots.
+    pub fn parked_seats(&self) -> Vec<SeatId> {
+        self.seats.iter().filter(|(_, seat)| seat.parked.is_some()).map(|(id, _)| id).collect()
+    }
+}
+
+impl Seat {
+    /// The waiting connection, once parked.
+    pub fn parked(&self) -> Option<&Parked> {
+        self.parked.as_ref()
+    }
+
+    /// Whether actions wait in the seat.
+    pub fn has_actions(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// What the seat held for the agent's answer.
+    pub fn into_parts(self) -> (Option<Parked>, Vec<Arc<Action>>) {
+        (self.parked, self.due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parked(index: u32) -> Parked {
+        Parked {
+            connection: ConnectionId { index, generation: 1 },
+            ends_at: Duration::from_secs(300),
+            reply: ReplyStyle::default(),
+        }
+    }
+
+    fn action(seq_no: i64) -> Arc<Action> {
+        Arc::new(Action { seq_no, ..Action::default() })
+    }
+
+    fn policy() -> Arc<str> {
+        Arc::from("p")
+    }
+
+    #[test]
+    fn a_newer_check_in_takes_the_seat_and_the_older_one_cannot_take_it_back() {
+        let mut lot = Lot::default();
+        let (first, _) = lot.claim("a", &policy(), 1, -1);
+        assert!(lot.park(first, parked(1)));
+        let (second, older) = lot.claim("a", &policy(), 1, -1);
+        assert_eq!(older.unwrap().connection.index, 1);
+        assert!(lot.leave(first).is_none());
+        assert_eq!(lot.put_action("a", &action(1)), None);
+        assert!(lot.park(second, parked(2)));
+        assert_eq!(lot.put_action("a", &action(2)), Some(second));
+        assert_eq!((lot.len(), lot.parked()), (1, 1));
+    }
+
+    #[test]
+    fn an_action_between_search_and_parking_is_kept() {
+        let mut lot = Lot::default();
+        let (seat, _) = lot.claim("a", &policy(), 1, 5);
+        assert_eq!(lot.put_action("a", &action(5)), None, "it has this one");
+        assert_eq!(lot.put_action("a", &action(6)), None, "not parked yet");
+        assert!(lot.park(seat, parked(1)));
+        assert!(lot.get(seat).unwrap().has_actions());
+        assert_eq!(lot.take_actions(seat).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_revision_concerns_only_those_who_have_an_older_one_in_order_of_arrival() {
+        let mut lot = Lot::default();
+        let (late, _) = lot.claim("z", &policy(), 1, -1);
+        let (early, _) = lot.claim("a", &policy(), 1, -1);
+        lot.claim("b", &policy(), 2, -1);
+        lot.claim("c", &Arc::from("q"), 1, -1);
+        assert_eq!(lot.mark_policy(&policy(), 2), [late, early]);
+        assert_eq!(lot.mark_policy(&policy(), 3).len(), 1, "only b is new in the queue");
+    }
+
+    #[test]
+    fn a_seat_holds_a_bounded_number_of_actions() {
+        let mut lot = Lot::default();
+        let (seat, _) = lot.claim("a", &policy(), 1, -1);
+        for seq_no in 0..1_000 {
+            lot.put_action("a", &action(seq_no));
+        }
+        assert_eq!(lot.take_actions(seat).unwrap().len(), ACTIONS_PER_SEAT_MAX);
+    }
+
+    #[test]
+    fn a_seat_is_small() {
+        assert!(size_of::<Seat>() <= 176, "{}", size_of::<Seat>());
+    }
+}

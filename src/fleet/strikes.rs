@@ -1,0 +1,85 @@
+//! Graceful force-unenroll (checkin.md): how often an agent that must go was told so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A count starts over after this.
+const STRIKES_LIVE: Duration = Duration::from_secs(3_600);
+/// What the Go server reckons per entry of `max_bytes`.
+const ENTRY_BYTES: u64 = 250;
+
+/// What to tell the agent this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strike {
+    /// An empty policy, so that it stops its inputs.
+    EmptyPolicy,
+    /// UNENROLL.
+    Unenroll,
+    /// 401.
+    Out,
+}
+
+/// Strikes by agent id, as many as fit; the longest known go first.
+#[derive(Debug)]
+pub struct Strikes {
+    agents: BTreeMap<String, (Duration, u32)>,
+    by_age: BTreeSet<(Duration, String)>,
+    entries_max: usize,
+}
+
+impl Strikes {
+    /// None yet; `bytes_max` as configured.
+    pub fn new(bytes_max: u64) -> Self {
+        let entries_max = usize::try_from(bytes_max / ENTRY_BYTES).unwrap_or(usize::MAX).max(1);
+        Strikes { agents: BTreeMap::new(), by_age: BTreeSet::new(), entries_max }
+    }
+
+    /// Counts one more for this agent.
+    pub fn strike(&mut self, agent: &str, now: Duration) -> Strike {
+        let (since, count) = match self.agents.get(agent) {
+            Some((since, count)) if *since + STRIKES_LIVE > now => (*since, count.saturating_add(1)),
+            Some((since, _)) => {
+                self.by_age.remove(&(*since, agent.to_owned()));
+                (now, 1)
+            }
+            None => (now, 1),
+        };
+        self.agents.insert(agent.to_owned(), (since, count));
+        self.by_age.insert((since, agent.to_owned()));
+        if self.agents.len() > self.entries_max
+            && let Some((_, oldest)) = self.by_age.pop_first()
+        {
+            self.agents.remove(&oldest);
+        }
+        match count {
+            1 => Strike::EmptyPolicy,
+            2 => Strike::Unenroll,
+            _ => Strike::Out,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_strikes_and_then_out_until_an_hour_has_gone() {
+        let mut strikes = Strikes::new(1_000_000);
+        let at = Duration::from_secs;
+        let told: Vec<Strike> = (0..4).map(|n| strikes.strike("a", at(n))).collect();
+        assert_eq!(told, [Strike::EmptyPolicy, Strike::Unenroll, Strike::Out, Strike::Out]);
+        assert_eq!(strikes.strike("a", at(3_600)), Strike::EmptyPolicy);
+        assert_eq!(strikes.strike("a", at(3_601)), Strike::Unenroll);
+    }
+
+    #[test]
+    fn the_number_of_agents_counted_is_bounded() {
+        let mut strikes = Strikes::new(250 * 10);
+        for n in 0..100 {
+            strikes.strike(&n.to_string(), Duration::from_secs(n));
+        }
+        assert_eq!((strikes.agents.len(), strikes.by_age.len()), (10, 10));
+        assert_eq!(strikes.strike("99", Duration::from_secs(100)), Strike::Unenroll);
+    }
+}
