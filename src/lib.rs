@@ -3,6 +3,7 @@
 //! Modules in dependency order; a module uses only what stands above it. Nothing below
 //! [`reactor`] knows mio, nothing outside `store::embedded` knows SQL.
 
+pub mod version;
 pub mod time;
 pub mod slots;
 pub mod timers;
@@ -10,9 +11,10 @@ pub mod config;
 pub mod log;
 pub mod metrics;
 pub mod http;
+pub mod connection;
 pub mod model;
-pub mod api;
 pub mod store;
+pub mod api;
 pub mod fleet;
 pub mod task;
 pub mod handlers;

@@ -4,27 +4,14 @@ use std::any::Any;
 use std::io::IoSlice;
 use std::time::Duration;
 
-use crate::slots::SlotId;
+pub use crate::connection::{ConnectionId, Listener};
 use crate::store::{Changes, Lane, Operation, StoreResult};
 use crate::time::Now;
 
-/// Names a connection; handed out by the reactor when it accepts.
-pub type ConnectionId = SlotId;
 /// Names a batch under way in the store's pool.
 pub type BatchId = u64;
 /// Names a piece of pure work under way in the pool.
 pub type WorkId = u64;
-
-/// Which door a connection came through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Listener {
-    /// Agents and collectors.
-    External,
-    /// The supervising agent (localhost:8221).
-    Internal,
-    /// The operator's Unix socket.
-    Admin,
-}
 
 /// What happened outside.
 pub enum Event<'a> {

@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use crate::connection::{BodyBounds, BodyError};
 use crate::fleet::{Fleet, SeatId};
 use crate::http::Response;
 use crate::store::{Operation, StoreResult};
@@ -45,15 +46,6 @@ pub enum Ask {
     Respond(Response),
 }
 
-/// Bounds of a request body.
-#[derive(Clone, Copy, Debug)]
-pub struct BodyBounds {
-    /// Bytes on the wire, transfer framing removed.
-    pub bytes_max: u64,
-    /// Bytes after gunzip.
-    pub inflated_bytes_max: u64,
-}
-
 /// What came of an [`Ask`].
 pub enum Reply {
     /// Of [`Ask::Store`] and [`Ask::Lookup`], in order.
@@ -64,26 +56,6 @@ pub enum Reply {
     Work(Option<Box<dyn Any + Send>>),
     /// Of [`Ask::Respond`]: whether the answer was written whole.
     Responded(bool),
-}
-
-/// Why there is no body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BodyError {
-    /// Longer than its bound, before or after gunzip.
-    #[error("the request body exceeds the maximum allowed size")]
-    TooLarge,
-    /// Not what its Content-Encoding says.
-    #[error("the request body cannot be inflated")]
-    Corrupt,
-    /// A Content-Encoding other than gzip and identity.
-    #[error("the content encoding is not supported")]
-    UnsupportedEncoding,
-    /// It did not come in time.
-    #[error("timeout on request")]
-    TimedOut,
-    /// The client went away.
-    #[error("the client is gone")]
-    Gone,
 }
 
 /// The fleet, on loan: in the cell while a task is polled, with the server otherwise.

@@ -1,1 +1,18 @@
-//! (to be written)
+//! What agents send and get: routes, messages, errors (http-api.md, checkin.md). No state, no I/O.
+
+pub mod acks;
+pub mod action;
+pub mod authorization;
+pub mod body;
+pub mod checkin;
+pub mod enroll;
+pub mod error;
+pub mod route;
+pub mod unenroll;
+pub mod upgrade;
+pub mod user_agent;
+
+#[doc(hidden)]
+pub mod fuzz;
+
+pub use error::ApiError;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::api::route::Operation;
 use crate::config::limits::{Limits, Pace, RouteLimit};
 use crate::fleet::bucket::Bucket;
-use crate::server::Listener;
+use crate::connection::Listener;
 
 /// Why a request is refused before it is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

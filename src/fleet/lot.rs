@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::Action;
-use crate::server::ConnectionId;
+use crate::connection::ConnectionId;
 use crate::slots::{SlotId, Slots};
 
 /// Names a seat.
@@ -39,32 +39,14 @@ pub struct Seat {
 }
 
 /// What is needed to answer a parked agent.
-#[derive(Debug, Clone)]
+#[derive(Clone, Copy, Debug)]
 pub struct Parked {
     /// Its connection.
     pub connection: ConnectionId,
     /// When the poll ends with an empty answer ([`crate::time::Now::mono`]).
     pub ends_at: Duration,
-    /// How it wants the answer.
-    pub reply: ReplyStyle,
-}
-
-/// What of a request shapes its answer.
-#[derive(Debug, Clone, Default)]
-pub struct ReplyStyle {
     /// Accept-Encoding allows gzip.
     pub gzip: bool,
-    /// The client's own X-Request-Id; without one an id is made for the answer.
-    pub request_id: Option<Box<str>>,
-}
-
-/// Why a seat is to be served.
-#[derive(Debug)]
-pub enum Due {
-    /// These actions.
-    Actions(Vec<Arc<Action>>),
-    /// The newest revision of its policy.
-    Policy,
 }
 
 /// All seats.
@@ -137,7 +119,7 @@ impl Lot {
         self.by_agent.get(agent).copied()
     }
 
-    /// Puts an action into the agent's seat. Returns the seat if it is parked and has to be served.
+    /// Puts an action into the agent's seat. Returns the seat if it is parked and has to be served from now on.
     pub fn put_action(&mut self, agent: &str, action: &Arc<Action>) -> Option<SeatId> {
         let id = self.by_agent.get(agent).copied()?;
         let seat = self.seats.get_mut(id)?;
@@ -146,7 +128,7 @@ impl Lot {
             return None;
         }
         seat.due.push(action.clone());
-        seat.parked.is_some().then_some(id)
+        (seat.parked.is_some() && seat.due.len() == 1).then_some(id)
     }
 
     /// Marks the seats of a policy that have an older revision, in order of arrival; those not marked before are returned.
@@ -157,23 +139,14 @@ impl Lot {
         ids.into_iter().filter(|id| self.mark_seat(*id, revision_idx)).collect()
     }
 
-    fn mark_seat(&mut self, id: SeatId, revision_idx: i64) -> bool {
+    /// Marks a seat that has an older revision; true if it was not marked before.
+    pub fn mark_seat(&mut self, id: SeatId, revision_idx: i64) -> bool {
         let Some(seat) = self.seats.get_mut(id) else { return false };
         let fresh = seat.revision_idx < revision_idx && !seat.policy_due;
         seat.policy_due |= fresh;
         fresh
     }
 
-    /// Whether a newer revision waits for this seat; marks it if so.
-    pub fn mark_if_older(&mut self, id: SeatId, revision_idx: i64) -> bool {
-        self.mark_seat(id, revision_idx)
-    }
-
-    /// Takes what has come for the seat, actions first; `None` if nothing has.
-    pub fn take_actions(&mut self, id: SeatId) -> Option<Vec<Arc<Action>>> {
-        let seat = self.seats.get_mut(id)?;
-        (!seat.due.is_empty()).then(|| std::mem::take(&mut seat.due))
-    }
 
     /// How many seats are held, parked or not.
     pub fn len(&self) -> usize {
@@ -202,14 +175,14 @@ impl Seat {
         self.parked.as_ref()
     }
 
-    /// Whether actions wait in the seat.
-    pub fn has_actions(&self) -> bool {
-        !self.due.is_empty()
+    /// Actions that have come for it, by `_seq_no`.
+    pub fn actions(&self) -> &[Arc<Action>] {
+        &self.due
     }
 
-    /// What the seat held for the agent's answer.
-    pub fn into_parts(self) -> (Option<Parked>, Vec<Arc<Action>>) {
-        (self.parked, self.due)
+    /// Whether it stands in the rollout's queue.
+    pub fn is_marked(&self) -> bool {
+        self.policy_due
     }
 }
 
@@ -218,11 +191,7 @@ mod tests {
     use super::*;
 
     fn parked(index: u32) -> Parked {
-        Parked {
-            connection: ConnectionId { index, generation: 1 },
-            ends_at: Duration::from_secs(300),
-            reply: ReplyStyle::default(),
-        }
+        Parked { connection: ConnectionId { index, generation: 1 }, ends_at: Duration::from_secs(300), gzip: true }
     }
 
     fn action(seq_no: i64) -> Arc<Action> {
@@ -254,8 +223,8 @@ mod tests {
         assert_eq!(lot.put_action("a", &action(5)), None, "it has this one");
         assert_eq!(lot.put_action("a", &action(6)), None, "not parked yet");
         assert!(lot.park(seat, parked(1)));
-        assert!(lot.get(seat).unwrap().has_actions());
-        assert_eq!(lot.take_actions(seat).unwrap().len(), 1);
+        assert!(!lot.get(seat).unwrap().actions().is_empty());
+        assert_eq!(lot.leave(seat).unwrap().due.len(), 1);
     }
 
     #[test]
@@ -276,7 +245,7 @@ mod tests {
         for seq_no in 0..1_000 {
             lot.put_action("a", &action(seq_no));
         }
-        assert_eq!(lot.take_actions(seat).unwrap().len(), ACTIONS_PER_SEAT_MAX);
+        assert_eq!(lot.leave(seat).unwrap().due.len(), ACTIONS_PER_SEAT_MAX);
     }
 
     #[test]

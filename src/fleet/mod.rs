@@ -1,1 +1,248 @@
-//! (to be written)
+//! The fleet's state in memory: who is parked, what is newest, what is cached, what is limited. Pure: no I/O, no clock, no
+//! request procedures; the loop thread owns it.
+
+pub mod beats;
+pub mod bucket;
+pub mod cache;
+pub mod health;
+pub mod limits;
+pub mod lot;
+pub mod policies;
+pub mod queue;
+pub mod render;
+pub mod strikes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::api::user_agent::Version;
+use crate::config::Config;
+use crate::metrics::Counters;
+use crate::model::{Action, ApiKey, EnrollmentToken};
+use crate::time::Now;
+
+use beats::Beats;
+use cache::Cache;
+use health::Health;
+use limits::Admission;
+use lot::{Lot, Parked};
+pub use lot::SeatId;
+use policies::Policies;
+use queue::ServingQueue;
+use render::Revision;
+use strikes::Strikes;
+
+/// Cached `_seq_no`s of ack tokens (config.md, "Cache").
+const ACK_TOKENS_MAX: usize = 5_000;
+const ACK_TOKEN_LIVES: Duration = Duration::from_secs(24 * 3_600);
+/// What a cached key costs, roughly, held against the cache's `max_cost`.
+const KEY_BYTES: u64 = 400;
+/// A key that was refused is not asked for again for so long.
+const REFUSED_KEY_LIVES: Duration = Duration::from_secs(10);
+
+/// Everything the loop thread knows of the fleet.
+pub struct Fleet {
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// The newest agents accepted.
+    pub newest_agent: Version,
+    /// Who is here.
+    pub lot: Lot,
+    /// The newest revisions.
+    pub policies: Policies,
+    /// Seats that are to get a revision.
+    pub rollout: ServingQueue,
+    /// Seats that are to get actions.
+    pub action_queue: ServingQueue,
+    /// Actions up to here are found by a search.
+    pub checkpoint: i64,
+    /// Heartbeats to be written.
+    pub beats: Beats,
+    /// Limits of routes.
+    pub admission: Admission,
+    /// Agents that must go.
+    pub strikes: Strikes,
+    /// How the store does.
+    pub health: Health,
+    /// Enrollment tokens by key id.
+    pub tokens: Cache<String, Arc<EnrollmentToken>>,
+    /// `_seq_no` by ack token.
+    pub ack_tokens: Cache<String, i64>,
+    /// Facts of actions by action id.
+    pub actions: Cache<String, ActionFacts>,
+    /// Connections of check-ins whose place a newer one took: to be answered, empty, at once.
+    pub dismissed: Vec<Parked>,
+    /// Set from the signal to the end.
+    pub stopping: bool,
+    /// What happened.
+    pub counters: Counters,
+    keys: Cache<String, KeyFacts>,
+    random: StdRng,
+}
+
+/// What an acknowledgement needs to know of an action.
+#[derive(Clone, Debug)]
+pub struct ActionFacts {
+    /// UPGRADE, ...
+    pub kind: String,
+    /// Kibana spaces.
+    pub namespaces: Vec<String>,
+}
+
+struct KeyFacts {
+    secret: String,
+    good: bool,
+}
+
+/// What the cache says of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyState {
+    /// It was good not long ago.
+    Good,
+    /// It was refused a moment ago.
+    Refused,
+    /// Ask the store.
+    Unknown,
+}
+
+impl Fleet {
+    /// The state at the start; `seed` feeds ids and jitter.
+    pub fn new(config: Arc<Config>, newest_agent: Version, seed: [u8; 32]) -> Self {
+        let limits = &config.server.limits;
+        let keys_max = usize::try_from(config.server.cache.bytes_max / KEY_BYTES).unwrap_or(usize::MAX);
+        Fleet {
+            newest_agent,
+            lot: Lot::default(),
+            policies: Policies::default(),
+            rollout: ServingQueue::new(limits.policy),
+            action_queue: ServingQueue::new(limits.action),
+            checkpoint: -1,
+            beats: Beats::default(),
+            admission: Admission::new(limits),
+            strikes: Strikes::new(config.server.feature_flags.graceful_force_unenroll.bytes_max),
+            health: Health::default(),
+            tokens: Cache::new(keys_max),
+            ack_tokens: Cache::new(ACK_TOKENS_MAX),
+            actions: Cache::new(ACK_TOKENS_MAX),
+            dismissed: Vec::new(),
+            stopping: false,
+            counters: Counters::default(),
+            keys: Cache::new(keys_max),
+            random: StdRng::from_seed(seed),
+            config,
+        }
+    }
+
+    /// Claims the seat of an agent that checks in; who sat there is dismissed.
+    pub fn claim(&mut self, agent: &str, policy_id: &str, revision_idx: i64, seq_no: i64) -> SeatId {
+        let policy_id = self.policies.shared_id(policy_id);
+        let (seat, older) = self.lot.claim(agent, &policy_id, revision_idx, seq_no);
+        self.dismissed.extend(older);
+        seat
+    }
+
+    /// Parks a seat and queues it at once if something has come for it meanwhile. False if the seat is another's by now.
+    pub fn park(&mut self, id: SeatId, parked: Parked) -> bool {
+        if !self.lot.park(id, parked) {
+            return false;
+        }
+        let Some(seat) = self.lot.get(id) else { return false };
+        if !seat.actions().is_empty() {
+            self.action_queue.append([id]);
+        }
+        let policy_id = seat.policy_id.clone();
+        let newest = self.policies.newest(&policy_id).map(|revision| revision.revision_idx);
+        if newest.is_some_and(|newest| self.lot.mark_seat(id, newest)) || self.lot.get(id).is_some_and(|seat| seat.is_marked()) {
+            self.rollout.append([id]);
+        }
+        true
+    }
+
+    /// A new revision is there to be delivered: whoever waits for one is queued, in order of arrival.
+    pub fn publish(&mut self, revision: Arc<Revision>) {
+        /// Its agents are served before others (checkin.md, "Policy delivery").
+        const FIRST_SERVED: &str = "policy-elastic-agent-on-cloud";
+        let (policy_id, revision_idx) = (revision.policy_id.clone(), revision.revision_idx);
+        if !self.policies.publish(revision) {
+            return;
+        }
+        let seats = self.lot.mark_policy(&policy_id, revision_idx);
+        if &*policy_id == FIRST_SERVED {
+            self.rollout.prepend(seats);
+        } else {
+            self.rollout.append(seats);
+        }
+    }
+
+    /// New actions: into the seats of the agents concerned, and those are queued.
+    pub fn learn_actions(&mut self, actions: &[Arc<Action>], checkpoint: i64) {
+        for action in actions {
+            let due = action.agents.iter().filter_map(|agent| self.lot.put_action(agent, action));
+            self.action_queue.append(due);
+        }
+        self.checkpoint = checkpoint;
+    }
+
+    /// What is known of a key without asking the store.
+    pub fn key_state(&mut self, key: &ApiKey, now: Duration) -> KeyState {
+        use subtle::ConstantTimeEq;
+        match self.keys.get(&key.id, now) {
+            Some(facts) if bool::from(facts.secret.as_bytes().ct_eq(key.secret.as_bytes())) => {
+                if facts.good { KeyState::Good } else { KeyState::Refused }
+            }
+            _ => KeyState::Unknown,
+        }
+    }
+
+    /// Remembers that a key is good, for the configured time less a random part.
+    pub fn key_is_good(&mut self, key: &ApiKey, now: Duration) {
+        let cache = &self.config.server.cache;
+        let (life, jitter) = (cache.ttl_api_key, cache.jitter_api_key);
+        let shorter = self.random_below(jitter);
+        let life = if shorter < life { life - shorter } else { life };
+        self.keys.insert(key.id.clone(), KeyFacts { secret: key.secret.clone(), good: true }, now + life);
+    }
+
+    /// Remembers for a moment that a key was refused.
+    pub fn key_is_refused(&mut self, key: &ApiKey, now: Duration) {
+        let facts = KeyFacts { secret: key.secret.clone(), good: false };
+        self.keys.insert(key.id.clone(), facts, now + REFUSED_KEY_LIVES);
+    }
+
+    /// Forgets a key: the next use asks the store.
+    pub fn forget_key(&mut self, key_id: &str) {
+        self.keys.remove(key_id);
+        self.tokens.remove(key_id);
+    }
+
+    /// A UUID of version 4.
+    pub fn uuid(&mut self) -> String {
+        let mut bytes = [0; 16];
+        self.random.fill_bytes(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    }
+
+    /// Random bytes, good enough for secrets: the generator is cryptographic and seeded by the system.
+    pub fn random_bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.random.fill_bytes(&mut bytes);
+        bytes
+    }
+
+    /// A random part of `bound`, below it.
+    pub fn random_below(&mut self, bound: Duration) -> Duration {
+        let nanos = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
+        if nanos == 0 { Duration::ZERO } else { Duration::from_nanos(self.random.next_u64() % nanos) }
+    }
+
+    /// When a parked agent that came at `started` is answered without news.
+    pub fn poll_ends_at(&mut self, started: Duration, poll: Duration, now: Now) -> Duration {
+        let end = started + poll;
+        let jitter = self.config.server.timeouts.checkin_jitter;
+        let rest = end.saturating_sub(now.mono);
+        if jitter < rest { end - self.random_below(jitter) } else { end }
+    }
+}

@@ -4,6 +4,7 @@
 //! [`Watch::next`]. Neither runs a handler. Nothing outside `embedded` knows SQL.
 
 mod answer;
+pub mod batch;
 mod operation;
 
 use std::sync::Arc;

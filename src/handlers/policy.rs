@@ -1,0 +1,24 @@
+//! Renders new revisions on a worker and makes them the ones to deliver.
+
+use std::sync::Arc;
+
+use crate::fleet::render::Revision;
+use crate::model::Policy;
+use crate::task::{Cx, Outcome};
+
+/// Renders `policy` and publishes it. One that cannot be rendered is logged; its policy's older revision stays in force.
+pub async fn publish(cx: Cx, policy: Arc<Policy>) -> Outcome {
+    let (policy_id, revision_idx) = (policy.policy_id.clone(), policy.revision_idx);
+    match cx.work(move || Revision::render(&policy)).await {
+        Some(Ok(revision)) => {
+            ::log::info!("fleet.policy.id" = policy_id.as_str(); "revision {revision_idx} of policy {policy_id} is in force");
+            cx.fleet(|fleet| fleet.publish(Arc::new(revision)));
+        }
+        Some(Err(error)) => ::log::error!(
+            "fleet.policy.id" = policy_id.as_str();
+            "revision {revision_idx} of policy {policy_id} cannot be delivered: {error}"
+        ),
+        None => ::log::error!("revision {revision_idx} of policy {policy_id} made the renderer panic"),
+    }
+    Outcome::Done
+}

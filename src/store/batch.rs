@@ -1,0 +1,167 @@
+//! Group commit: operations wait in a lane while its workers are busy and go together when one is idle. Sans-IO; the core owns it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{Lane, Operation, Store, StoreError};
+
+/// Operations in one batch.
+pub const BATCH_OPERATIONS_MAX: usize = 2_048;
+/// Bytes in one batch, roughly; a single larger operation goes alone.
+pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Operations that may wait in one lane; beyond, they are refused as [`StoreError::Busy`].
+pub const LANE_OPERATIONS_MAX: usize = 65_536;
+
+/// Lanes of waiting operations. `T` says whose each is.
+#[derive(Debug)]
+pub struct Batcher<T> {
+    lanes: BTreeMap<Lane, LaneState<T>>,
+    under_way: BTreeMap<u64, (Lane, Vec<T>)>,
+    last_batch: u64,
+}
+
+#[derive(Debug)]
+struct LaneState<T> {
+    waiting: VecDeque<(T, Operation)>,
+    idle_workers: usize,
+}
+
+/// A batch to be run.
+#[derive(Debug)]
+pub struct Batch {
+    /// Where.
+    pub lane: Lane,
+    /// Under this id.
+    pub id: u64,
+    /// What.
+    pub operations: Vec<Operation>,
+}
+
+impl<T> Batcher<T> {
+    /// Empty lanes with as many workers as the store has.
+    pub fn new(store: &dyn Store) -> Self {
+        Self::with_workers(|lane| store.workers(lane))
+    }
+
+    /// Empty lanes with so many workers each, at least one.
+    pub fn with_workers(workers: impl Fn(Lane) -> usize) -> Self {
+        let lane = |lane| (lane, LaneState { waiting: VecDeque::new(), idle_workers: workers(lane).max(1) });
+        Batcher { lanes: Lane::ALL.into_iter().map(lane).collect(), under_way: BTreeMap::new(), last_batch: 0 }
+    }
+
+    /// Puts an operation at the end of its lane.
+    pub fn put(&mut self, whose: T, operation: Operation) -> Result<(), StoreError> {
+        let lane = self.lane(operation.lane());
+        if lane.waiting.len() >= LANE_OPERATIONS_MAX {
+            return Err(StoreError::Busy);
+        }
+        lane.waiting.push_back((whose, operation));
+        Ok(())
+    }
+
+    /// The next batch for an idle worker. Ask once all of a turn's operations are in.
+    pub fn next(&mut self) -> Option<Batch> {
+        let (lane, state) =
+            self.lanes.iter_mut().find(|(_, state)| state.idle_workers > 0 && !state.waiting.is_empty())?;
+        let (owners, operations) = take_batch(&mut state.waiting);
+        state.idle_workers -= 1;
+        self.last_batch += 1;
+        self.under_way.insert(self.last_batch, (*lane, owners));
+        Some(Batch { lane: *lane, id: self.last_batch, operations })
+    }
+
+    /// A batch is done: whose its operations were, in their order.
+    pub fn done(&mut self, batch: u64) -> Vec<T> {
+        let Some((lane, owners)) = self.under_way.remove(&batch) else { return Vec::new() };
+        self.lane(lane).idle_workers += 1;
+        owners
+    }
+
+    /// Whether a write is about to go, or on its way: something may ride along.
+    pub fn writes_waiting(&self) -> bool {
+        self.lanes.get(&Lane::Write).is_some_and(|lane| !lane.waiting.is_empty())
+    }
+
+    /// Whether nothing waits and nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.under_way.is_empty() && self.lanes.values().all(|lane| lane.waiting.is_empty())
+    }
+
+    /// How many operations wait in a lane.
+    pub fn waiting(&self, lane: Lane) -> usize {
+        self.lanes.get(&lane).map_or(0, |lane| lane.waiting.len())
+    }
+
+    fn lane(&mut self, lane: Lane) -> &mut LaneState<T> {
+        self.lanes.get_mut(&lane).expect("every lane is made at the start")
+    }
+}
+
+fn take_batch<T>(waiting: &mut VecDeque<(T, Operation)>) -> (Vec<T>, Vec<Operation>) {
+    let (mut owners, mut operations, mut bytes) = (Vec::new(), Vec::new(), 0);
+    while let Some((_, operation)) = waiting.front() {
+        bytes += operation.bytes();
+        if !operations.is_empty() && (operations.len() >= BATCH_OPERATIONS_MAX || bytes > BATCH_BYTES_MAX) {
+            break;
+        }
+        let (owner, operation) = waiting.pop_front().expect("the front was just seen");
+        owners.push(owner);
+        operations.push(operation);
+    }
+    if waiting.is_empty() {
+        *waiting = VecDeque::new();
+    }
+    (owners, operations)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(id: usize) -> Operation {
+        Operation::AgentById(id.to_string())
+    }
+
+    #[test]
+    fn what_comes_while_the_worker_is_busy_goes_together() {
+        let mut batcher = Batcher::with_workers(|_| 1);
+        batcher.put(0, read(0)).unwrap();
+        let first = batcher.next().unwrap();
+        for n in 1..=10 {
+            batcher.put(n, read(n)).unwrap();
+        }
+        assert!(batcher.next().is_none(), "the only worker is busy");
+        assert_eq!(batcher.done(first.id), [0]);
+        let second = batcher.next().unwrap();
+        assert_eq!(second.operations.len(), 10);
+        assert_eq!(batcher.done(second.id), (1..=10).collect::<Vec<_>>());
+        assert!(batcher.is_idle());
+    }
+
+    #[test]
+    fn lanes_do_not_wait_for_each_other() {
+        let mut batcher = Batcher::with_workers(|_| 1);
+        batcher.put(0, read(0)).unwrap();
+        batcher.put(1, Operation::InvalidateKeys(vec![])).unwrap();
+        let lanes: Vec<Lane> = std::iter::from_fn(|| batcher.next()).map(|batch| batch.lane).collect();
+        assert_eq!(lanes, [Lane::Read, Lane::Write]);
+    }
+
+    #[test]
+    fn a_batch_is_bounded_by_operations_and_by_bytes() {
+        let mut batcher = Batcher::with_workers(|_| 10);
+        for n in 0..BATCH_OPERATIONS_MAX + 1 {
+            batcher.put(n, read(n)).unwrap();
+        }
+        assert_eq!(batcher.next().unwrap().operations.len(), BATCH_OPERATIONS_MAX.min(BATCH_BYTES_MAX / 200));
+    }
+
+    #[test]
+    fn a_full_lane_refuses() {
+        let mut batcher = Batcher::with_workers(|_| 1);
+        for n in 0..LANE_OPERATIONS_MAX {
+            batcher.put(n, read(n)).unwrap();
+        }
+        assert_eq!(batcher.put(0, read(0)), Err(StoreError::Busy));
+        assert!(batcher.put(0, Operation::Tokens).is_ok());
+    }
+}
