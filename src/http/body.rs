@@ -3,7 +3,7 @@
 use super::bad::BadRequest;
 use super::chunked::Chunked;
 use super::framing::BodyKind;
-use super::head::take;
+use super::scan::take;
 
 /// A body in progress.
 #[derive(Debug)]

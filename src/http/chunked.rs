@@ -3,7 +3,7 @@
 
 use super::bad::BadRequest;
 use super::body::Piece;
-use super::head::take;
+use super::scan::take;
 use super::target::hex_digit;
 
 /// Bytes of all chunk extensions of one body together.

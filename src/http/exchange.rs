@@ -7,8 +7,10 @@ use super::bad::BadRequest;
 use super::body::{BodyReader, Piece};
 use super::content::Segment;
 use super::events::{Done, Phase, Received, Sent};
-use super::head::{HeadReader, RequestHead, take};
+use super::head::RequestHead;
+use super::head_reader::HeadReader;
 use super::response::Response;
+use super::scan::take;
 use super::sending::{Asker, Sending};
 
 /// How much of a request body is read and dropped after an early response to keep the connection.
@@ -115,7 +117,8 @@ impl HttpConnection {
     /// Gives the response of the open exchange. Before the body is complete (401, 413): up to
     /// [`DRAIN_BYTES_MAX`] of the rest are dropped to keep the connection; where more is announced, or
     /// the client was never told to continue, the response says `Connection: close`. Without an open
-    /// exchange (408, 429): closes too. A second response to one request is dropped.
+    /// exchange (408, 429): closes too. A second response to one request is dropped; that a late one does
+    /// not meet the next request is the caller's to see to.
     pub fn respond(&mut self, response: Response) {
         if self.exchange.answered || self.phase() == Phase::Closed {
             return;
@@ -186,6 +189,15 @@ impl HttpConnection {
             return Sent::Response(self.complete(closes));
         }
         if sending.is_starved() && self.exchange.interim_left == 0 { Sent::Starved } else { Sent::More }
+    }
+}
+
+#[cfg(test)]
+impl HttpConnection {
+    /// Bytes on the heap that belong to this connection, shared segments not counted.
+    pub(super) fn held_bytes(&self) -> usize {
+        let partial = if let Receiving::Head(reader) = &self.receiving { reader.capacity() } else { 0 };
+        partial + self.sending.as_ref().map_or(0, |sending| size_of_val(&**sending) + sending.unsent_bytes())
     }
 }
 

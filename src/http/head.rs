@@ -1,4 +1,4 @@
-//! The request head: collected from pieces, parsed once it is complete, kept in one buffer.
+//! The request head: parsed once it is complete, kept in one buffer.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::bad::BadRequest;
 use super::framing::{BodyKind, Collector, Framing};
 use super::target::Target;
-use super::{HEADERS_CEILING, Limits, scan, target};
+use super::{HEADERS_CEILING, target};
 
 /// A request head as sent. Three allocations, whatever the number of headers.
 pub struct RequestHead {
@@ -116,7 +116,7 @@ impl RequestHead {
 
 impl RequestHead {
     /// Parses a head that ends with its empty line.
-    fn parse(bytes: Vec<u8>, headers_max: usize) -> Result<Self, BadRequest> {
+    pub(super) fn parse(bytes: Vec<u8>, headers_max: usize) -> Result<Self, BadRequest> {
         let mut table = [const { MaybeUninit::uninit() }; HEADERS_CEILING];
         let table = &mut table[..headers_max.min(HEADERS_CEILING)];
         let mut request = httparse::Request::new(&mut []);
@@ -150,11 +150,11 @@ fn collect(
     let mut framing = Collector::default();
     let mut spans = Vec::with_capacity(headers.len());
     for header in headers {
-        let value = header.value.trim_ascii();
-        framing.note(header.name, value)?;
+        // the parser leaves out the space around a value
+        framing.note(header.name, header.value)?;
         spans.push(HeaderSpan {
             name: Span::new(offset_in(bytes, header.name.as_bytes()), header.name.len()),
-            value: Span::new(offset_in(bytes, value), value.len()),
+            value: Span::new(offset_in(bytes, header.value), header.value.len()),
         });
     }
     Ok((spans.into_boxed_slice(), framing.finish(minor_version)?))
@@ -169,11 +169,17 @@ fn reason_of(error: httparse::Error, bytes: &[u8]) -> BadRequest {
     }
 }
 
-/// Whether the request line ends in a well-formed version; then it is one that we do not speak.
+/// Whether the request line has its three parts and the last is a version; then it is one that we do
+/// not speak.
 fn names_a_version(bytes: &[u8]) -> bool {
     let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let last = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-    matches!(last, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+    let mut parts = line.split(|byte| *byte == b' ');
+    let (Some(_), Some([_, ..]), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
         if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
@@ -202,106 +208,4 @@ impl Span {
 struct HeaderSpan {
     name: Span,
     value: Span,
-}
-
-/// Collects a head. Without memory of its own as long as no part of a head has come, or when a head
-/// comes in one piece.
-#[derive(Default)]
-pub(super) struct HeadReader {
-    partial: Vec<u8>,
-    leading: Leading,
-}
-
-/// The one empty line that a client may send before a request (RFC 9112, 2.2): some end a body
-/// with one.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Leading {
-    #[default]
-    None,
-    CarriageReturn,
-    Skipped,
-}
-
-impl HeadReader {
-    /// A part of a head is here.
-    pub(super) fn has_begun(&self) -> bool {
-        !self.partial.is_empty()
-    }
-
-    /// Takes a head from `input`, or all of `input` if the head does not end there.
-    pub(super) fn read(
-        &mut self,
-        input: &mut &[u8],
-        limits: &Limits,
-    ) -> Result<Option<RequestHead>, BadRequest> {
-        self.skip_empty_line(input)?;
-        let bytes = if self.partial.is_empty() {
-            let within = &input[..input.len().min(limits.head_bytes_max)];
-            match scan::head_end(within, 0)? {
-                Some(end) => take(input, end).to_vec(),
-                None => return self.keep(input, limits),
-            }
-        } else {
-            let before = self.partial.len();
-            let within = input.len().min(limits.head_bytes_max.saturating_sub(before));
-            append(&mut self.partial, &input[..within], limits.head_bytes_max);
-            match scan::head_end(&self.partial, before)? {
-                Some(end) => {
-                    take(input, end - before);
-                    self.partial.truncate(end);
-                    std::mem::take(&mut self.partial)
-                }
-                None => {
-                    take(input, within);
-                    return self.pending(limits);
-                }
-            }
-        };
-        RequestHead::parse(bytes, limits.headers_max).map(Some)
-    }
-
-    fn keep(&mut self, input: &mut &[u8], limits: &Limits) -> Result<Option<RequestHead>, BadRequest> {
-        let within = input.len().min(limits.head_bytes_max);
-        append(&mut self.partial, take(input, within), limits.head_bytes_max);
-        self.pending(limits)
-    }
-
-    fn pending(&self, limits: &Limits) -> Result<Option<RequestHead>, BadRequest> {
-        if self.partial.len() >= limits.head_bytes_max { Err(BadRequest::HeadTooLarge) } else { Ok(None) }
-    }
-
-    fn skip_empty_line(&mut self, input: &mut &[u8]) -> Result<(), BadRequest> {
-        if self.leading == Leading::None && !self.has_begun() && input.first() == Some(&b'\r') {
-            take(input, 1);
-            self.leading = Leading::CarriageReturn;
-        }
-        if self.leading == Leading::CarriageReturn {
-            match input.first() {
-                None => {}
-                Some(b'\n') => {
-                    take(input, 1);
-                    self.leading = Leading::Skipped;
-                }
-                Some(_) => return Err(BadRequest::BareLineEnd),
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Appends within `bytes_max`, growing by doubling but never beyond it.
-fn append(partial: &mut Vec<u8>, piece: &[u8], bytes_max: usize) {
-    let needed = partial.len() + piece.len();
-    if needed > partial.capacity() {
-        let capacity = needed.max(partial.capacity() * 2).min(bytes_max.max(needed));
-        partial.reserve_exact(capacity - partial.len());
-    }
-    partial.extend_from_slice(piece);
-}
-
-/// Takes the first `length` bytes off `input`.
-pub(super) fn take<'a>(input: &mut &'a [u8], length: usize) -> &'a [u8] {
-    let (taken, rest) = input.split_at(length.min(input.len()));
-    *input = rest;
-    taken
 }

@@ -16,15 +16,16 @@
 //!                                └──▶ the rest is dropped while ──────┘
 //! ```
 //!
-//! A file per state: `head` (with `scan`, `target` and `framing`), `body` (with `chunked`),
+//! A file per state: `head` (with `head_reader`, `scan`, `target` and `framing`), `body` (with `chunked`),
 //! `exchange` (the connection itself), `response` (with `content` and `sending`). The codings of
-//! content stand apart: `encoding`, `inflate`, `gzip`.
+//! content stand apart: `encoding`, `inflate` (with `gzip_header`), `gzip`.
 
 mod bad;
 mod scan;
 mod target;
 mod framing;
 mod head;
+mod head_reader;
 mod chunked;
 mod body;
 mod content;
@@ -32,6 +33,7 @@ mod response;
 mod sending;
 mod events;
 mod exchange;
+mod gzip_header;
 
 pub mod encoding;
 pub mod gzip;
