@@ -140,6 +140,11 @@ pub fn says_the_same(agent: &Agent, request: &CheckInRequest) -> bool {
 /// The answer when nothing came.
 pub const EMPTY_ANSWER: &str = r#"{"ack_token":"","action":"checkin"}"#;
 
+/// The answer that sends an agent away: one action and no token.
+pub fn farewell(action: serde_json::Value) -> String {
+    serde_json::json!({ "action": "checkin", "actions": [action] }).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,7 +34,9 @@ impl EnrollRequest {
         if !KINDS.contains(&kind.as_str()) {
             return Err(ApiError::bad(format!("type: {kind:?} is none of {}", KINDS.join(", "))));
         }
-        let text = |name| Ok(fields.optional::<String>(name)?.filter(|text: &String| !text.is_empty()));
+        let text = |name| -> Result<Option<String>, ApiError> {
+            Ok(fields.optional::<String>(name)?.filter(|text| !text.is_empty()))
+        };
         let (local_metadata, tags) = metadata(&fields)?;
         Ok(EnrollRequest {
             kind,

@@ -70,7 +70,7 @@ pub fn route(method: &str, path: &str) -> Routed {
         return Routed::WrongMethod { allow: operation.method() };
     }
     match percent_decode(id) {
-        Some(id) => Routed::Found { operation, id },
+        Some(id) => Routed::Found { operation, id: id.into_owned() },
         None => Routed::NotFound,
     }
 }

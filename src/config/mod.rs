@@ -39,6 +39,7 @@ pub use server::{
     Bulk, FeatureFlags, Gc, GracefulForceUnenroll, Pbkdf2, Pgp, Server, StaticPolicyToken, Timeouts,
 };
 pub use store::{Elasticsearch, EmbeddedStore, EnvironmentProxies, Header, Proxy, Retention, Store};
+pub use scalar::go_duration;
 pub use tls::{ClientAuthentication, ClientIdentity, ClientTls, PemSource, Protocol, Tls, VerificationMode};
 
 /// What the command line and the process bring.

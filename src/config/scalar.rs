@@ -65,6 +65,11 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     })
 }
 
+/// A Go duration with its units, `1h2m3.5s`; nothing else.
+pub fn go_duration(text: &str) -> Option<Duration> {
+    duration_in(text, &GO_UNITS)
+}
+
 /// A Go duration that may also count days, `30d`.
 pub(super) fn duration_with_days(text: &str) -> Option<Duration> {
     duration(text).or_else(|| duration_in(text, &[("d", 24 * HOUR)]))

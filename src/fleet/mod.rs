@@ -12,6 +12,7 @@ pub mod queue;
 pub mod render;
 pub mod strikes;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use rand::{Rng, SeedableRng};
 
 use crate::api::user_agent::Version;
 use crate::config::Config;
+use crate::http::gzip::Gzip;
 use crate::metrics::Counters;
 use crate::model::{Action, ApiKey, EnrollmentToken};
 use crate::time::Now;
@@ -37,7 +39,6 @@ use strikes::Strikes;
 
 /// Cached `_seq_no`s of ack tokens (config.md, "Cache").
 const ACK_TOKENS_MAX: usize = 5_000;
-const ACK_TOKEN_LIVES: Duration = Duration::from_secs(24 * 3_600);
 /// What a cached key costs, roughly, held against the cache's `max_cost`.
 const KEY_BYTES: u64 = 400;
 /// A key that was refused is not asked for again for so long.
@@ -73,12 +74,16 @@ pub struct Fleet {
     pub ack_tokens: Cache<String, i64>,
     /// Facts of actions by action id.
     pub actions: Cache<String, ActionFacts>,
+    /// Enrolments under way that name an id.
+    enrolling: BTreeSet<String>,
     /// Connections of check-ins whose place a newer one took: to be answered, empty, at once.
     pub dismissed: Vec<Parked>,
     /// Set from the signal to the end.
     pub stopping: bool,
     /// What happened.
     pub counters: Counters,
+    /// The loop's only compressor, made when first needed.
+    gzip: Option<Gzip>,
     keys: Cache<String, KeyFacts>,
     random: StdRng,
 }
@@ -127,9 +132,11 @@ impl Fleet {
             tokens: Cache::new(keys_max),
             ack_tokens: Cache::new(ACK_TOKENS_MAX),
             actions: Cache::new(ACK_TOKENS_MAX),
+            enrolling: BTreeSet::new(),
             dismissed: Vec::new(),
             stopping: false,
             counters: Counters::default(),
+            gzip: None,
             keys: Cache::new(keys_max),
             random: StdRng::from_seed(seed),
             config,
@@ -186,6 +193,22 @@ impl Fleet {
         self.checkpoint = checkpoint;
     }
 
+    /// Reserves the ids that an enrolment names; false if another one under way has one of them.
+    pub fn claim_enrolment(&mut self, ids: &[String]) -> bool {
+        let free = ids.iter().all(|id| !self.enrolling.contains(id));
+        if free {
+            self.enrolling.extend(ids.iter().cloned());
+        }
+        free
+    }
+
+    /// Gives the ids back that [`Fleet::claim_enrolment`] reserved.
+    pub fn release_enrolment(&mut self, ids: &[String]) {
+        for id in ids {
+            self.enrolling.remove(id);
+        }
+    }
+
     /// What is known of a key without asking the store.
     pub fn key_state(&mut self, key: &ApiKey, now: Duration) -> KeyState {
         use subtle::ConstantTimeEq;
@@ -216,6 +239,12 @@ impl Fleet {
     pub fn forget_key(&mut self, key_id: &str) {
         self.keys.remove(key_id);
         self.tokens.remove(key_id);
+    }
+
+    /// `body` compressed at the configured level.
+    pub fn gzip(&mut self, body: &[u8]) -> Vec<u8> {
+        let level = self.config.server.compression_level;
+        self.gzip.get_or_insert_with(|| Gzip::new(level)).compress(body)
     }
 
     /// A UUID of version 4.

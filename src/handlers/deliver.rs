@@ -36,11 +36,9 @@ pub fn empty() -> Response {
 }
 
 /// The answer that holds `text`, compressed if the client takes it and it is worth it.
-pub fn text(fleet: &Fleet, text: String, gzip: bool) -> Response {
-    let config = &fleet.config.server;
+pub fn text(fleet: &mut Fleet, text: String, gzip: bool) -> Response {
     if gzip && compresses(fleet, text.len()) {
-        let level = config.compression_level;
-        return encoded(crate::http::gzip::compress(text.as_bytes(), level).into(), true);
+        return encoded(fleet.gzip(text.as_bytes()).into(), true);
     }
     encoded(text.into(), false)
 }

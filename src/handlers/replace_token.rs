@@ -12,13 +12,13 @@ const ITERATIONS_MAX: u32 = 10_000_000;
 const PART_BYTES_MAX: usize = 1_024;
 
 /// The hash to store for `token`.
-pub fn hash(token: &str, iterations: u32, salt: &[u8], key_bytes: usize) -> String {
+pub(super) fn hash(token: &str, iterations: u32, salt: &[u8], key_bytes: usize) -> String {
     let key = derive(token, iterations, salt, key_bytes);
     format!("$pbkdf2-sha512${iterations}${}${}", STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(key))
 }
 
 /// Whether `stored` is the hash of `token`; false for a hash that cannot be read.
-pub fn verify(token: &str, stored: &str) -> bool {
+pub(super) fn verify(token: &str, stored: &str) -> bool {
     let Some((iterations, salt, expected)) = parse(stored) else { return false };
     derive(token, iterations, &salt, expected.len()).ct_eq(&expected).into()
 }

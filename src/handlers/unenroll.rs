@@ -5,7 +5,7 @@ use crate::store::{Operation, StoreResult};
 use crate::task::Cx;
 
 /// Invalidates the agent's keys (a failure is only logged) and sets its document inactive.
-pub async fn unenroll(cx: &Cx, agent: &Agent) -> StoreResult {
+pub(super) async fn unenroll(cx: &Cx, agent: &Agent) -> StoreResult {
     let now = cx.now().wall.rfc3339();
     let patch = Patch::new().set("active", false).set("unenrolled_at", &now).set("updated_at", &now);
     let operations = vec![

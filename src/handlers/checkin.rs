@@ -1,0 +1,254 @@
+//! `POST /api/fleet/agents/{id}/checkin`: the long poll (checkin.md, "POST checkin"; the steps are numbered as there).
+
+use std::time::Duration;
+
+use super::{Request, answered, authenticate, deliver, read_body};
+use crate::api::action::{self, Delivery};
+use crate::api::authorization;
+use crate::api::checkin::{CheckInRequest, poll_times, says_the_same, unhealthy_reasons};
+use crate::api::route::Operation as Route;
+use crate::api::upgrade::UpgradeDetails;
+use crate::api::user_agent::agent_version;
+use crate::api::{ApiError, checkin};
+use crate::fleet::lot::Parked;
+use crate::fleet::strikes::Strike;
+use crate::fleet::{Fleet, SeatId};
+use crate::http::encoding::accepts_gzip;
+use crate::model::raw::Raw;
+use crate::model::{Agent, Patch};
+use crate::store::{ActionLookup, Answer, Operation};
+use crate::task::{Cx, Outcome};
+
+const ACK_TOKEN_LIVES: Duration = Duration::from_secs(24 * 3_600);
+
+/// Answers with what is pending, or parks the agent.
+pub async fn check_in(cx: Cx, request: Request) -> Outcome {
+    match authorised(&cx, &request).await {
+        Ok(agent) => answered(check_in_agent(&cx, &request, agent)).await,
+        Err(error) => Outcome::Respond(refuse(&cx, &request.id, error)),
+    }
+}
+
+// 1. key and agent
+async fn authorised(cx: &Cx, request: &Request) -> Result<Box<Agent>, ApiError> {
+    let key = authorization::api_key(&request.head)?;
+    authenticate::agent(cx, &key, &request.id).await
+}
+
+async fn check_in_agent(cx: &Cx, request: &Request, agent: Box<Agent>) -> Result<Outcome, ApiError> {
+    let user_agent = request.head.single("user-agent").map_err(|_| ApiError::bad("several User-Agent headers"))?;
+    let version = agent_version(user_agent, cx.fleet(|fleet| fleet.newest_agent))?;
+    let said = read_body(cx, Route::CheckIn, CheckInRequest::read).await?;
+    take_upgrade_details(cx, &agent, said.upgrade_details.as_ref()).await?;
+    let acknowledged = seq_no_of(cx, &said.ack_token).await?;
+    let revision_idx = cx.fleet(|fleet| revision_of(fleet, &agent, &said));
+    let after = acknowledged.unwrap_or(agent.action_seq_no);
+    // 5. the seat comes first: what happens from here on is kept in it
+    let seat = cx.fleet(|fleet| fleet.claim(&agent.id, &agent.policy_id, revision_idx, after));
+    let pending = record_and_search(cx, &agent, update(&agent, &said, &version, acknowledged), after).await;
+    let gzip = accepts_gzip(request.head.header("accept-encoding"));
+    match pending {
+        Ok(delivery) if !delivery.ack_token.is_empty() => Ok(cx.fleet(|fleet| {
+            fleet.lot.leave(seat);
+            fleet.counters.actions_delivered += delivery.actions.len() as u64;
+            Outcome::Respond(deliver::text(fleet, action::answer(delivery), gzip))
+        })),
+        Ok(_) => Ok(park(cx, request, seat, said.poll_timeout, gzip)),
+        Err(error) => {
+            cx.fleet(|fleet| fleet.lot.leave(seat));
+            Err(error)
+        }
+    }
+}
+
+/// 3. What the agent says of its upgrade, stored at once when it is news.
+async fn take_upgrade_details(cx: &Cx, agent: &Agent, said: Option<&Raw>) -> Result<(), ApiError> {
+    let Some(said) = said else {
+        if agent.upgrade_details.is_none() {
+            return Ok(());
+        }
+        let now = cx.now().wall.rfc3339();
+        let patch = Patch::new().null("upgrade_details").null("upgrade_started_at").set("upgraded_at", now);
+        cx.store(Operation::UpdateAgent { agent: agent.id.clone(), patch }).await?;
+        return Ok(());
+    };
+    let details = UpgradeDetails::read(said)?;
+    if agent.upgrade_details.as_ref().is_some_and(|stored| same_json(stored, &details.document)) {
+        return Ok(());
+    }
+    let known = cx.store(Operation::ActionById(details.action_id.clone())).await?;
+    if matches!(known, Answer::Action(ActionLookup::Unknown)) {
+        ::log::warn!("fleet.agent.id" = agent.id.as_str(); "upgrade details of an unknown action {} are ignored", details.action_id);
+        return Ok(());
+    }
+    let mut patch = Patch::new().set("upgrade_details", &details.document);
+    if details.state == "UPG_WATCHING" && agent.has_upgrade_attempts {
+        patch = patch.null("upgrade_attempts");
+    }
+    cx.store(Operation::UpdateAgent { agent: agent.id.clone(), patch }).await?;
+    Ok(())
+}
+
+/// The `_seq_no` that an ack token stands for; none for one that nobody knows.
+async fn seq_no_of(cx: &Cx, ack_token: &str) -> Result<Option<i64>, ApiError> {
+    if ack_token.is_empty() {
+        return Ok(None);
+    }
+    let now = cx.now().mono;
+    if let Some(seq_no) = cx.fleet(|fleet| fleet.ack_tokens.get(ack_token, now).copied()) {
+        return Ok(Some(seq_no));
+    }
+    let Answer::SeqNo(seq_no) = cx.lookup(Operation::ActionSeqNo(ack_token.to_owned())).await? else {
+        return Err(ApiError::Internal);
+    };
+    if let Some(seq_no) = seq_no {
+        cx.fleet(|fleet| fleet.ack_tokens.insert(ack_token.to_owned(), seq_no, now + ACK_TOKEN_LIVES));
+    }
+    Ok(seq_no)
+}
+
+/// 4. The revision that the agent has; newer ones are for it.
+fn revision_of(fleet: &Fleet, agent: &Agent, said: &CheckInRequest) -> i64 {
+    match &said.policy {
+        _ if fleet.config.server.feature_flags.ignore_checkin_policy_id => agent.policy_revision_idx,
+        None => agent.policy_revision_idx,
+        Some((policy_id, _)) if *policy_id != agent.policy_id => 0,
+        Some((_, reported)) => {
+            let newest = fleet.policies.newest(&agent.policy_id).map(|revision| revision.revision_idx);
+            if newest.is_some_and(|newest| *reported > newest) { 0 } else { *reported }
+        }
+    }
+}
+
+/// What the check-in changes in the agent's document; nothing if a heartbeat says it all.
+fn update(agent: &Agent, said: &CheckInRequest, version: &str, acknowledged: Option<i64>) -> Patch {
+    let mut patch = Patch::new();
+    if let Some(info) = agent.agent.as_ref().filter(|info| info.version != version) {
+        patch = patch.set("agent", serde_json::json!({ "id": info.id, "version": version }));
+    }
+    if let Some(seq_no) = acknowledged.filter(|seq_no| *seq_no != agent.action_seq_no) {
+        patch = patch.set("action_seq_no", [seq_no]);
+    }
+    if let Some(metadata) = said.local_metadata.as_ref().filter(|said| differs(agent.local_metadata.as_ref(), said)) {
+        patch = patch.set("local_metadata", metadata);
+    }
+    let components = said.components.as_ref().filter(|said| differs(agent.components.as_ref(), said));
+    let mut reasons = agent.unhealthy_reason.clone();
+    if let Some(components) = components {
+        patch = patch.set("components", components);
+        reasons = Some(unhealthy_reasons(components)).filter(|reasons| !reasons.is_empty()).or(reasons);
+    }
+    if let Some((policy_id, revision_idx)) = &said.policy {
+        let same = agent.agent_policy_id.as_ref() == Some(policy_id) && agent.policy_revision_idx == *revision_idx;
+        if !same {
+            patch = patch.set("agent_policy_id", policy_id).set("policy_revision_idx", revision_idx);
+        }
+    }
+    if let Some(rollbacks) = rollbacks(agent, said) {
+        patch = patch.set("upgrade", serde_json::json!({ "rollbacks": rollbacks }));
+    }
+    if agent.audit_unenrolled_reason.is_some() || agent.unenrolled_at.is_some() {
+        patch = patch.remove("audit_unenrolled_reason").remove("audit_unenrolled_time").remove("unenrolled_at");
+    }
+    if patch.is_empty() && says_the_same(agent, said) {
+        return patch;
+    }
+    patch
+        .set("last_checkin_status", &said.status)
+        .set("last_checkin_message", &said.message)
+        .set("unhealthy_reason", reasons)
+        .set("sequence_num", 0)
+}
+
+/// Rollbacks to store: those said, `[]` where some are stored and none are said.
+fn rollbacks(agent: &Agent, said: &CheckInRequest) -> Option<Raw> {
+    let none = || crate::model::raw::raw(&serde_json::json!([]));
+    let stored = agent.upgrade_rollbacks.clone().unwrap_or_else(none);
+    let said = said.rollbacks.clone().unwrap_or_else(none);
+    (!same_json(&stored, &said)).then_some(said)
+}
+
+fn differs(stored: Option<&Raw>, said: &Raw) -> bool {
+    stored.is_none_or(|stored| !same_json(stored, said))
+}
+
+/// Equal as JSON values. Nearly always the bytes are equal, which is quick.
+fn same_json(one: &Raw, other: &Raw) -> bool {
+    let value = |raw: &Raw| serde_json::from_str::<serde_json::Value>(raw.get()).ok();
+    one.get() == other.get() || value(one).is_some_and(|one| Some(one) == value(other))
+}
+
+/// 5 and 7. Writes the check-in and searches what is pending, at once.
+async fn record_and_search(cx: &Cx, agent: &Agent, patch: Patch, after: i64) -> Result<Delivery, ApiError> {
+    let now = cx.now();
+    let mut operations = Vec::with_capacity(2);
+    let up_to = cx.fleet(|fleet| {
+        if patch.is_empty() {
+            fleet.beats.note(agent.id.as_str().into(), now.mono);
+        } else {
+            fleet.beats.forget(&agent.id);
+            operations.push(Operation::CheckIn { agent: agent.id.clone(), at: now.wall, patch });
+        }
+        fleet.checkpoint
+    });
+    if up_to > after {
+        operations.push(Operation::PendingActions { agent: agent.id.clone(), after, up_to, now: now.wall });
+    }
+    let mut delivery = Delivery::default();
+    if operations.is_empty() {
+        return Ok(delivery);
+    }
+    for result in cx.store_all(operations).await {
+        if let Answer::Actions(actions) = result? {
+            delivery = action::deliver(&agent.id, &actions);
+        }
+    }
+    remember_token(cx, &delivery);
+    Ok(delivery)
+}
+
+/// The agent will come back with this token in a moment.
+fn remember_token(cx: &Cx, delivery: &Delivery) {
+    let expires = cx.now().mono + ACK_TOKEN_LIVES;
+    if let Some(seq_no) = delivery.seq_no {
+        cx.fleet(|fleet| fleet.ack_tokens.insert(delivery.ack_token.clone(), seq_no, expires));
+    }
+}
+
+/// 6 and 8. Nothing pending: wait.
+fn park(cx: &Cx, request: &Request, seat: SeatId, asked: Option<Duration>, gzip: bool) -> Outcome {
+    let now = cx.now();
+    cx.fleet(|fleet| {
+        let timeouts = &fleet.config.server.timeouts;
+        let poll = poll_times(asked, timeouts.checkin_long_poll, timeouts.checkin_max_poll);
+        let ends_at = fleet.poll_ends_at(request.started.mono, poll, now);
+        let parked = fleet.park(seat, Parked { connection: request.connection, ends_at, gzip });
+        // a newer check-in of this agent has the seat
+        if parked { Outcome::Parked(seat) } else { Outcome::Respond(deliver::empty()) }
+    })
+}
+
+/// An agent that must go is told so gracefully where the operator wants it (checkin.md, "Graceful force-unenroll").
+fn refuse(cx: &Cx, agent: &str, error: ApiError) -> crate::http::Response {
+    let must_go = matches!(error, ApiError::Unauthorized | ApiError::KeyNotEnabled | ApiError::AgentInactive);
+    let now = cx.now();
+    cx.fleet(|fleet| {
+        if !must_go || !fleet.config.server.feature_flags.graceful_force_unenroll.enabled {
+            return error.response();
+        }
+        let (kind, data) = match fleet.strikes.strike(agent, now.mono) {
+            Strike::EmptyPolicy => ("POLICY_CHANGE", serde_json::json!({ "policy": {} })),
+            Strike::Unenroll => ("UNENROLL", serde_json::Value::Null),
+            Strike::Out => return error.response(),
+        };
+        let farewell = serde_json::json!({
+            "agent_id": agent,
+            "created_at": now.wall.rfc3339(),
+            "data": data,
+            "id": fleet.uuid(),
+            "input_type": "",
+            "type": kind,
+        });
+        super::json(checkin::farewell(farewell))
+    })
+}
