@@ -3,6 +3,7 @@
 //! They await only what [`crate::task::Cx`] offers, read facts anew after each await, and always run to their end.
 
 pub mod acks;
+pub mod admin;
 pub mod audit_unenroll;
 pub mod authenticate;
 pub mod checkin;

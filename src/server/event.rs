@@ -1,12 +1,9 @@
-//! The sans-IO core: [`Event`]s in, [`Effect`]s out. No socket, no clock, no thread.
+//! What goes into the core and what comes out of it.
 
 use std::any::Any;
-use std::io::IoSlice;
-use std::time::Duration;
 
-pub use crate::connection::{ConnectionId, Listener};
+use crate::connection::{ConnectionId, Listener};
 use crate::store::{Changes, Lane, Operation, StoreResult};
-use crate::time::Now;
 
 /// Names a batch under way in the store's pool.
 pub type BatchId = u64;
@@ -24,14 +21,14 @@ pub enum Event<'a> {
         /// Whether it is encrypted.
         tls: bool,
     },
-    /// Plain bytes came. All are taken; see [`Server::wants_input`].
+    /// Plain bytes came. All are taken; see [`super::Server::wants_input`].
     Received {
         /// From here.
         connection: ConnectionId,
         /// At most one read buffer.
         bytes: &'a [u8],
     },
-    /// So many bytes of what [`Server::output`] showed are on their way.
+    /// So many bytes of what [`super::Server::output`] showed are on their way.
     Sent {
         /// On this connection.
         connection: ConnectionId,
@@ -70,11 +67,11 @@ pub enum Event<'a> {
 
 /// What the reactor has to do.
 pub enum Effect {
-    /// [`Server::output`] of this connection has bytes to write.
+    /// [`super::Server::output`] of this connection has bytes to write.
     Write(ConnectionId),
     /// Bytes of this connection can be taken again.
     Read(ConnectionId),
-    /// Close once everything that [`Server::output`] shows is written.
+    /// Close now: everything to be written is written, or never will be.
     Close {
         /// Which one.
         connection: ConnectionId,
@@ -100,36 +97,4 @@ pub enum Effect {
     },
     /// Everything is finished.
     Exit,
-}
-
-/// The core. After each [`Server::handle`] or [`Server::tick`] call [`Server::poll`] until `None`.
-#[derive(Default)]
-pub struct Server {}
-
-impl Server {
-    /// Takes in what happened.
-    pub fn handle(&mut self, _now: Now, _event: Event<'_>) {}
-
-    /// Lets timers ring that are due.
-    pub fn tick(&mut self, _now: Now) {}
-
-    /// The next thing to do.
-    pub fn poll(&mut self) -> Option<Effect> {
-        None
-    }
-
-    /// When [`Server::tick`] is due, as [`Now::mono`].
-    pub fn wake_at(&self) -> Option<Duration> {
-        None
-    }
-
-    /// Whether more bytes of this connection can be taken now.
-    pub fn wants_input(&self, _connection: ConnectionId) -> bool {
-        true
-    }
-
-    /// What is to be written next on this connection; how many of the slices are filled.
-    pub fn output<'a>(&'a self, _connection: ConnectionId, _slices: &mut [IoSlice<'a>]) -> usize {
-        0
-    }
 }

@@ -1,0 +1,155 @@
+//! Request bodies: collected once the handler asks, inflated within a budget, bounded before and after.
+
+use crate::connection::{BodyBounds, BodyError, ConnectionId};
+use crate::http::inflate::{Inflate, InflateError, Progress};
+use crate::slots::SlotId;
+use crate::task::Reply;
+
+use super::connections::Stage;
+use super::{Effect, Server};
+
+/// Bytes that one body may be inflated by in one turn, so that a bomb does not hold up the loop.
+const INFLATED_BYTES_PER_TURN: usize = 256 * 1024;
+
+/// A body on its way.
+pub(super) struct Collector {
+    bytes: Vec<u8>,
+    bounds: BodyBounds,
+    /// Bytes on the wire so far.
+    received_bytes: u64,
+    inflate: Option<Box<Inflate>>,
+    /// Received, and to be inflated in the next turns: at most one read buffer.
+    behind: Vec<u8>,
+    ended: bool,
+}
+
+impl Collector {
+    pub(super) fn new(bounds: BodyBounds, gzip: bool) -> Self {
+        let inflated_bytes_max = usize::try_from(bounds.inflated_bytes_max).unwrap_or(usize::MAX);
+        Collector {
+            bytes: Vec::new(),
+            bounds,
+            received_bytes: 0,
+            inflate: gzip.then(|| Box::new(Inflate::new(inflated_bytes_max))),
+            behind: Vec::new(),
+            ended: false,
+        }
+    }
+
+    /// Whether more input has to wait for the next turn.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.behind.is_empty()
+    }
+
+    fn push(&mut self, piece: &[u8]) -> Result<(), BodyError> {
+        self.received_bytes += piece.len() as u64;
+        if self.received_bytes > self.bounds.bytes_max {
+            return Err(BodyError::TooLarge);
+        }
+        if self.inflate.is_some() {
+            self.behind.extend_from_slice(piece);
+            return self.inflate_on();
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// Inflates what is behind, as far as this turn's budget goes.
+    fn inflate_on(&mut self) -> Result<(), BodyError> {
+        let Some(inflate) = &mut self.inflate else { return Ok(()) };
+        let behind = std::mem::take(&mut self.behind);
+        let mut rest = behind.as_slice();
+        let progress = inflate.push(&mut rest, &mut self.bytes, INFLATED_BYTES_PER_TURN)?;
+        if progress == Progress::BudgetSpent {
+            self.behind = rest.to_vec();
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<Vec<u8>, BodyError> {
+        if let Some(inflate) = self.inflate.take() {
+            inflate.finish()?;
+        }
+        Ok(std::mem::take(&mut self.bytes))
+    }
+}
+
+impl From<InflateError> for BodyError {
+    fn from(error: InflateError) -> Self {
+        match error {
+            InflateError::TooLarge => BodyError::TooLarge,
+            InflateError::Corrupt | InflateError::Truncated => BodyError::Corrupt,
+        }
+    }
+}
+
+impl Server {
+    /// The handler of this connection asks for its body. An answer that is clear at once is returned.
+    pub(super) fn body_asked(&mut self, id: ConnectionId, bounds: BodyBounds) -> Option<Reply> {
+        let Some(connection) = self.connections.get_mut(id) else { return Some(Reply::Body(Err(BodyError::Gone))) };
+        let Some(exchange) = connection.exchange.as_mut() else { return Some(Reply::Body(Err(BodyError::Gone))) };
+        if exchange.body_ended {
+            return Some(Reply::Body(Ok(Vec::new())));
+        }
+        if Self::announces_more_than(exchange.body_kind, bounds.bytes_max) {
+            return Some(Reply::Body(Err(BodyError::TooLarge)));
+        }
+        exchange.body = Some(Collector::new(bounds, exchange.gzip));
+        connection.http.send_continue();
+        self.effects.push_back(Effect::Write(id));
+        None
+    }
+
+    pub(super) fn body_piece(&mut self, id: ConnectionId, piece: &[u8]) {
+        self.on_body(id, |collector| collector.push(piece));
+    }
+
+    pub(super) fn body_ended(&mut self, id: ConnectionId) {
+        let Some(exchange) = self.connections.get_mut(id).and_then(|connection| connection.exchange.as_mut()) else {
+            return;
+        };
+        match &mut exchange.body {
+            None => exchange.body_ended = true,
+            Some(collector) => {
+                collector.ended = true;
+                self.on_body(id, |_| Ok(()));
+            }
+        }
+    }
+
+    /// Goes on inflating the bodies that are behind.
+    pub(super) fn inflate_on(&mut self) {
+        for id in std::mem::take(&mut self.inflating) {
+            self.on_body(id, Collector::inflate_on);
+            self.pump(id);
+        }
+    }
+
+    /// Does something to the body under way and tells its handler if that was the end of it.
+    fn on_body(&mut self, id: ConnectionId, change: impl FnOnce(&mut Collector) -> Result<(), BodyError>) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Stage::Working(task) = connection.stage else { return };
+        let Some(exchange) = connection.exchange.as_mut() else { return };
+        let Some(collector) = exchange.body.as_mut() else { return };
+        let result = match change(collector) {
+            Ok(()) if collector.is_behind() => {
+                self.inflating.push_back(id);
+                return;
+            }
+            Ok(()) if !collector.ended => return,
+            Ok(()) => collector.finish(),
+            Err(error) => Err(error),
+        };
+        exchange.body_ended = result.is_ok();
+        exchange.body = None;
+        self.set_deadline(id, crate::time::NEVER);
+        self.resume(task, Reply::Body(result));
+    }
+
+    /// A handler that waits for its body gets none.
+    pub(super) fn body_failed(&mut self, task: SlotId, error: BodyError) {
+        if self.tasks.get(task).is_some_and(|task| task.awaits_body()) {
+            self.resume(task, Reply::Body(Err(error)));
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Connections: bytes in, requests begun, responses out, and the end of each.
+
+use std::time::Duration;
+
+use crate::connection::{BodyError, ConnectionId, Listener};
+use crate::fleet::SeatId;
+use crate::http::{BadRequest, BodyKind, Done, HttpConnection, Phase, Received, Response, Sent};
+use crate::slots::SlotId;
+use crate::task::Reply;
+use crate::time::NEVER;
+
+use super::body::Collector;
+use super::exchange::Exchange;
+use super::{Effect, Server};
+
+/// One connection. Owns bytes only while a message is partial.
+pub(super) struct Connection {
+    pub(super) http: HttpConnection,
+    pub(super) listener: Listener,
+    pub(super) stage: Stage,
+    /// Bytes that cannot be taken yet: at most one read buffer, for nothing more is read then.
+    input: Vec<u8>,
+    /// The request under way.
+    pub(super) exchange: Option<Box<Exchange>>,
+    /// When it has waited long enough in its present phase.
+    pub(super) deadline: Duration,
+    /// When its timer rings next; it is moved then, not before.
+    pub(super) timer_at: Duration,
+    /// The peer sends no more.
+    pub(super) ended: bool,
+}
+
+/// Who is at work for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nobody: the next request is awaited.
+    Idle,
+    /// A task.
+    Working(SlotId),
+    /// Nobody: the agent is parked.
+    Parked(SeatId),
+    /// The socket: the answer is on its way; a task may wait for its fate.
+    Answering(Option<SlotId>),
+}
+
+impl Connection {
+    pub(super) fn wants_input(&self) -> bool {
+        let inflating = self.exchange.as_ref().and_then(|exchange| exchange.body.as_ref()).is_some_and(Collector::is_behind);
+        self.input.is_empty() && !inflating
+    }
+
+    /// Whether the body's bytes are nobody's: its handler has not asked for it, and no answer was given.
+    fn holds_back(&self) -> bool {
+        let wanted = self.exchange.as_ref().is_some_and(|exchange| exchange.body.is_some());
+        matches!(self.stage, Stage::Working(_)) && !wanted && self.http.phase() == Phase::Body
+    }
+}
+
+impl Server {
+    pub(super) fn opened(&mut self, id: ConnectionId, listener: Listener) {
+        let connection = Connection {
+            http: HttpConnection::new(),
+            listener,
+            stage: Stage::Idle,
+            input: Vec::new(),
+            exchange: None,
+            deadline: NEVER,
+            timer_at: NEVER,
+            ended: false,
+        };
+        self.connections.insert(id, connection);
+        // a client that never says a word has as long as for a head
+        self.set_deadline(id, self.now.mono + self.config.server.timeouts.read_header);
+    }
+
+    pub(super) fn received(&mut self, id: ConnectionId, bytes: &[u8]) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.input.is_empty() {
+            let mut rest = bytes;
+            self.take(id, &mut rest);
+            self.keep(id, rest);
+        } else {
+            connection.input.extend_from_slice(bytes);
+            self.pump(id);
+        }
+    }
+
+    /// Takes what waits in the connection's own buffer.
+    pub(super) fn pump(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let waiting = std::mem::take(&mut connection.input);
+        let mut rest = waiting.as_slice();
+        self.take(id, &mut rest);
+        let emptied = !waiting.is_empty() && rest.is_empty();
+        self.keep(id, rest);
+        if emptied || self.wants_input(id) {
+            self.effects.push_back(Effect::Read(id));
+        }
+    }
+
+    fn keep(&mut self, id: ConnectionId, rest: &[u8]) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && !rest.is_empty()
+        {
+            connection.input = rest.to_vec();
+        }
+    }
+
+    /// Feeds the protocol machine until it, or whoever wants the body, takes no more.
+    fn take(&mut self, id: ConnectionId, rest: &mut &[u8]) {
+        loop {
+            let limits = self.limits;
+            let Some(connection) = self.connections.get_mut(id) else { return };
+            if connection.holds_back() || connection.exchange.as_ref().is_some_and(|exchange| exchange.is_behind()) {
+                return;
+            }
+            match connection.http.receive(rest, &limits) {
+                Received::Pending => break,
+                Received::Head(head) => self.begin(id, head),
+                Received::Body(piece) => self.body_piece(id, piece),
+                Received::End => self.body_ended(id),
+                Received::Bad(bad) => self.refuse(id, bad),
+                Received::Close => return self.close(id, true),
+            }
+        }
+        self.watch_head(id);
+    }
+
+    /// A head that has begun has to be complete in time; counted from its first byte.
+    fn watch_head(&mut self, id: ConnectionId) {
+        let limit = self.now.mono + self.config.server.timeouts.read_header;
+        let Some(connection) = self.connections.get(id) else { return };
+        if connection.stage == Stage::Idle && connection.http.phase() == Phase::Head && connection.deadline > limit {
+            self.set_deadline(id, limit);
+        }
+    }
+
+    /// What came is not a request that can be served: an answer, and the end of the connection.
+    fn refuse(&mut self, id: ConnectionId, bad: BadRequest) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        match connection.stage {
+            // the framing of a body turned out wrong: its handler has to answer something
+            Stage::Working(task) => {
+                self.answer_now(id, super::exchange::bad_request(&bad));
+                self.body_failed(task, BodyError::Gone);
+            }
+            Stage::Idle => {
+                if let Some(connection) = self.connections.get_mut(id) {
+                    connection.exchange = Some(Box::new(Exchange::unreadable(self.now)));
+                }
+                self.answer_now(id, super::exchange::bad_request(&bad));
+            }
+            Stage::Parked(_) | Stage::Answering(_) => {}
+        }
+    }
+
+    /// Gives the response of the exchange under way to the protocol machine.
+    pub(super) fn answer_now(&mut self, id: ConnectionId, response: Response) {
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let task = match connection.stage {
+            Stage::Answering(_) => return,
+            Stage::Working(task) => Some(task),
+            Stage::Idle | Stage::Parked(_) => None,
+        };
+        let Some(exchange) = connection.exchange.as_mut() else { return };
+        let listener = connection.listener;
+        let fleet = self.fleet.as_deref_mut().expect("the fleet is here while no task is polled");
+        let response = exchange.complete(response, fleet, listener, now);
+        connection.http.respond(response);
+        connection.stage = Stage::Answering(task.filter(|task| self.tasks.get(*task).is_some_and(|task| task.awaits_fate())));
+        self.effects.push_back(Effect::Write(id));
+        self.set_deadline(id, now.mono + self.config.server.timeouts.write);
+    }
+
+    pub(super) fn sent(&mut self, id: ConnectionId, bytes: usize) {
+        let Some(http) = self.http(id) else { return };
+        let Sent::Response(done) = http.sent(bytes) else { return };
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let stage = std::mem::replace(&mut connection.stage, Stage::Idle);
+        connection.exchange = None;
+        let ended = connection.ended;
+        if let Stage::Answering(Some(task)) = stage {
+            self.resume(task, Reply::Responded(true));
+        }
+        match done {
+            Done::Close { lingering } => self.close(id, lingering && !ended),
+            Done::KeepAlive if self.stopping.is_some() && self.input_is_empty(id) => self.close(id, false),
+            Done::KeepAlive => {
+                self.set_deadline(id, self.now.mono + self.config.server.timeouts.idle);
+                self.pump(id);
+                if ended && self.connections.get(id).is_some_and(|connection| connection.stage == Stage::Idle) {
+                    self.close(id, false);
+                }
+            }
+        }
+    }
+
+    fn input_is_empty(&self, id: ConnectionId) -> bool {
+        self.connections.get(id).is_some_and(|connection| connection.input.is_empty())
+    }
+
+    /// The peer sends no more: a parked agent is gone, an answer under way is finished.
+    pub(super) fn ended(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.ended = true;
+        match connection.stage {
+            Stage::Idle | Stage::Parked(_) => self.drop_connection(id),
+            Stage::Answering(_) => {}
+            Stage::Working(task) => {
+                if connection.http.phase() == Phase::Body && connection.input.is_empty() {
+                    self.body_failed(task, BodyError::Gone);
+                }
+            }
+        }
+    }
+
+    pub(super) fn lost(&mut self, id: ConnectionId) {
+        self.forget(id);
+    }
+
+    /// Closes at once; what was not written never will be.
+    pub(super) fn drop_connection(&mut self, id: ConnectionId) {
+        self.close(id, false);
+    }
+
+    pub(super) fn close(&mut self, id: ConnectionId, lingering: bool) {
+        if self.connections.get(id).is_some() {
+            self.effects.push_back(Effect::Close { connection: id, lingering });
+            self.forget(id);
+        }
+    }
+
+    /// The connection is no more. Its task goes on to its end.
+    fn forget(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.remove(id) else { return };
+        if let Some(exchange) = &connection.exchange
+            && !exchange.is_answered()
+        {
+            let fleet = self.fleet_mut();
+            fleet.counters.dropped += 1;
+            exchange.leave(fleet, connection.listener);
+        }
+        match connection.stage {
+            Stage::Idle | Stage::Answering(None) => {}
+            Stage::Parked(seat) => {
+                self.fleet_mut().lot.leave(seat);
+            }
+            Stage::Answering(Some(task)) => self.resume(task, Reply::Responded(false)),
+            Stage::Working(task) => self.body_failed(task, BodyError::Gone),
+        }
+    }
+
+    /// Whether a request announces a body longer than `bytes_max`.
+    pub(super) fn announces_more_than(kind: BodyKind, bytes_max: u64) -> bool {
+        matches!(kind, BodyKind::Length(length) if length > bytes_max)
+    }
+}

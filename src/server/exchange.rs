@@ -1,0 +1,233 @@
+//! One request and its answer: what is remembered of it, how it is routed, what every answer carries.
+
+use std::time::Duration;
+
+use crate::api::ApiError;
+use crate::api::route::{API_VERSION, Operation, Routed, limited_operation, route};
+use crate::connection::{ConnectionId, Listener};
+use crate::fleet::Fleet;
+use crate::fleet::limits::Refusal;
+use crate::handlers::{self, Request, deliver};
+use crate::http::{BadRequest, BodyKind, RequestHead, Response};
+use crate::time::Now;
+
+use super::Server;
+use super::body::Collector;
+use super::connections::Stage;
+
+/// A request under way.
+pub(super) struct Exchange {
+    started: Duration,
+    /// The route whose limits it counts for.
+    limited: Option<Operation>,
+    /// Whether it was let in, and has to be counted out.
+    entered: bool,
+    answered: bool,
+    /// Whether the answer names the version of the API.
+    versioned: bool,
+    /// For the log; empty once parked.
+    line: Box<str>,
+    /// The client's own; without one an id is made for the answer.
+    request_id: Option<Box<str>>,
+    pub(super) body_kind: BodyKind,
+    /// Whether Content-Encoding says gzip.
+    pub(super) gzip: bool,
+    /// The body came to its end before anybody asked for it: it has none.
+    pub(super) body_ended: bool,
+    /// Set once the handler asked for the body.
+    pub(super) body: Option<Collector>,
+}
+
+impl Exchange {
+    fn new(head: &RequestHead, now: Now) -> Self {
+        let coding = head.single("content-encoding").ok().flatten().unwrap_or_default().trim();
+        Exchange {
+            started: now.mono,
+            limited: None,
+            entered: false,
+            answered: false,
+            versioned: false,
+            line: format!("{} {}", head.method(), head.path()).into(),
+            request_id: head.single("x-request-id").ok().flatten().filter(|id| !id.is_empty()).map(Box::from),
+            body_kind: head.body(),
+            gzip: coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip"),
+            body_ended: false,
+            body: None,
+        }
+    }
+
+    /// What came could not be read as a request.
+    pub(super) fn unreadable(now: Now) -> Self {
+        Exchange {
+            started: now.mono,
+            limited: None,
+            entered: false,
+            answered: false,
+            versioned: false,
+            line: "".into(),
+            request_id: None,
+            body_kind: BodyKind::None,
+            gzip: false,
+            body_ended: true,
+            body: None,
+        }
+    }
+
+    /// Whether the body is being inflated and more of it cannot be taken.
+    pub(super) fn is_behind(&self) -> bool {
+        self.body.as_ref().is_some_and(Collector::is_behind)
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered
+    }
+
+    /// What a parked agent does not need is given back.
+    pub(super) fn park(&mut self) {
+        self.line = "".into();
+        self.body = None;
+    }
+
+    /// Counts the request out of its limits.
+    pub(super) fn leave(&self, fleet: &mut Fleet, listener: Listener) {
+        if self.entered {
+            fleet.admission.leave(listener, self.limited);
+        }
+    }
+
+    /// The answer as it goes out: with what every answer carries; counted and logged.
+    pub(super) fn complete(&mut self, response: Response, fleet: &mut Fleet, listener: Listener, now: Now) -> Response {
+        let request_id = self.request_id.take().map_or_else(|| fleet.uuid(), String::from);
+        self.answered = true;
+        self.leave(fleet, listener);
+        self.body = None;
+        self.log(response.status, &request_id, now);
+        if response.status < 400 {
+            fleet.counters.succeeded += 1;
+        } else {
+            fleet.counters.failed += 1;
+        }
+        let response = response.header("X-Request-Id", request_id);
+        let mut response =
+            if self.versioned { response.header("Elastic-Api-Version", API_VERSION) } else { response };
+        response.close |= fleet.stopping;
+        response
+    }
+
+    fn log(&self, status: u16, request_id: &str, now: Now) {
+        let level = if (200..300).contains(&status) { ::log::Level::Debug } else { ::log::Level::Info };
+        let (method, path) = self.line.split_once(' ').unwrap_or_default();
+        ::log::log!(
+            level,
+            "http.request.id" = request_id,
+            "http.request.method" = method,
+            "url.full" = path,
+            "http.response.status_code" = status,
+            "event.duration" = u64::try_from(now.mono.saturating_sub(self.started).as_nanos()).unwrap_or(u64::MAX);
+            "HTTP request"
+        );
+    }
+}
+
+/// The answer to what cannot be served as HTTP.
+pub(super) fn bad_request(bad: &BadRequest) -> Response {
+    let body = serde_json::json!({ "statusCode": bad.status(), "error": "BadRequest", "message": bad.to_string() });
+    Response::new(bad.status(), body.to_string())
+        .header("Content-Type", "application/json; charset=utf-8")
+        .header("X-Content-Type-Options", "nosniff")
+        .closing()
+}
+
+/// What becomes of a request once its head is known.
+enum Verdict {
+    Handle(Operation, String),
+    Operator,
+    Answer(Response),
+}
+
+impl Server {
+    /// A request begins: limits, route, headers, handler, in this order (http-api.md, "Order of checks").
+    pub(super) fn begin(&mut self, id: ConnectionId, head: Box<RequestHead>) {
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let listener = connection.listener;
+        let mut exchange = Box::new(Exchange::new(&head, now));
+        let fleet = self.fleet.as_deref_mut().expect("the fleet is here while no task is polled");
+        fleet.counters.requests += 1;
+        let verdict = judge(fleet, listener, &head, &mut exchange, now);
+        connection.exchange = Some(exchange);
+        let request = |id_of_path: String| Request { connection: id, listener, head, id: id_of_path, started: now };
+        match verdict {
+            Verdict::Answer(response) => self.answer_now(id, response),
+            Verdict::Handle(operation, id_of_path) => {
+                let request = request(id_of_path);
+                self.spawn(Some(id), |cx| handlers::start(operation, cx, request));
+            }
+            Verdict::Operator => {
+                let request = request(String::new());
+                self.spawn(Some(id), |cx| handlers::admin::start(cx, request));
+            }
+        }
+        self.watch_body(id);
+    }
+
+    /// A body has to be complete in time.
+    fn watch_body(&mut self, id: ConnectionId) {
+        if self.connections.get(id).is_some_and(|connection| matches!(connection.stage, Stage::Working(_))) {
+            self.set_deadline(id, self.now.mono + self.config.server.timeouts.read);
+        }
+    }
+}
+
+fn judge(fleet: &mut Fleet, listener: Listener, head: &RequestHead, exchange: &mut Exchange, now: Now) -> Verdict {
+    if listener == Listener::Admin {
+        exchange.entered = fleet.admission.enter(listener, None, false, now.mono).is_ok();
+        return Verdict::Operator;
+    }
+    let routed = route(head.method(), head.path());
+    exchange.limited = limited_operation(head.path());
+    // a parked agent's newer check-in takes over its place
+    let takes_over = match &routed {
+        Routed::Found { operation: Operation::CheckIn, id } => fleet.lot.seat_of(id).is_some(),
+        _ => false,
+    };
+    if let Err(refusal) = fleet.admission.enter(listener, exchange.limited, takes_over, now.mono) {
+        fleet.counters.refused += 1;
+        let error = if refusal == Refusal::Rate { ApiError::RateLimit } else { ApiError::MaxLimit };
+        return Verdict::Answer(error.response());
+    }
+    exchange.entered = true;
+    let (operation, id) = match routed {
+        Routed::Found { operation, id } => (operation, id),
+        Routed::NotFound => return Verdict::Answer(ApiError::NotFound.response()),
+        Routed::WrongMethod { allow } => return Verdict::Answer(Response::new(405, "").header("Allow", allow)),
+    };
+    exchange.versioned = true;
+    if let Err(error) = check_headers(head) {
+        return Verdict::Answer(error.response());
+    }
+    if fleet.stopping && operation == Operation::CheckIn {
+        // it comes back in a moment and finds the next server
+        return Verdict::Answer(deliver::empty().closing());
+    }
+    Verdict::Handle(operation, id)
+}
+
+/// Headers that may come once only, and the version of the API.
+fn check_headers(head: &RequestHead) -> Result<(), ApiError> {
+    for name in ["x-request-id", "content-encoding", "user-agent", "elastic-api-version"] {
+        head.single(name).map_err(|error| ApiError::bad(format!("header {name}: {error}")))?;
+    }
+    let version = head.single("elastic-api-version").ok().flatten().unwrap_or_default();
+    match version {
+        "" | API_VERSION => Ok(()),
+        other if is_date(other) => Err(ApiError::ApiVersionUnsupported(other.to_owned())),
+        other => Err(ApiError::ApiVersionFormat(other.to_owned())),
+    }
+}
+
+fn is_date(text: &str) -> bool {
+    let dashes_at = [4, 7];
+    text.len() == 10
+        && text.bytes().enumerate().all(|(at, byte)| if dashes_at.contains(&at) { byte == b'-' } else { byte.is_ascii_digit() })
+}

@@ -1,0 +1,181 @@
+//! The sans-IO core: [`Event`]s in, [`Effect`]s out. No socket, no clock, no thread, no TLS.
+//!
+//! After each [`Server::handle`] or [`Server::tick`] the caller takes effects with [`Server::poll`] until there are none. The
+//! reactor, the simulator and the tests are its callers.
+
+mod body;
+mod connections;
+mod event;
+mod exchange;
+mod news;
+mod stopping;
+mod tasks;
+mod timing;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::IoSlice;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::api::user_agent::Version;
+use crate::config::Config;
+use crate::connection::ConnectionId;
+use crate::fleet::Fleet;
+use crate::http::{HttpConnection, Limits};
+use crate::slots::{Beside, SlotId, Slots};
+use crate::store::batch::Batcher;
+use crate::store::{Lane, Store};
+use crate::task::Loan;
+use crate::time::Now;
+use crate::timers::Timers;
+use crate::version::STACK_VERSION;
+
+use connections::Connection;
+pub use event::{BatchId, Effect, Event, WorkId};
+use stopping::Stopping;
+use tasks::{Owner, Running};
+use timing::Timer;
+
+/// Header lines of a request.
+const HEADERS_MAX: usize = 100;
+
+/// The core.
+pub struct Server {
+    /// Always here but while a task is polled.
+    fleet: Option<Box<Fleet>>,
+    loan: Rc<Loan>,
+    config: Arc<Config>,
+    limits: Limits,
+    connections: Beside<Connection>,
+    tasks: Slots<Running>,
+    /// Tasks that share a look-up, by what is looked up.
+    lookups: BTreeMap<String, Vec<SlotId>>,
+    work: BTreeMap<WorkId, SlotId>,
+    last_work: WorkId,
+    batcher: Batcher<Owner>,
+    timers: Timers<Timer>,
+    /// Connections whose body is being inflated within the budget of each turn.
+    inflating: VecDeque<ConnectionId>,
+    effects: VecDeque<Effect>,
+    stopping: Option<Stopping>,
+    now: Now,
+    beats_under_way: usize,
+}
+
+impl Server {
+    /// A core at `now` with the configuration in force and the lanes of `store`; `seed` feeds ids and jitter.
+    pub fn new(config: Arc<Config>, store: &dyn Store, seed: [u8; 32], now: Now) -> Self {
+        Self::with_workers(config, |lane| store.workers(lane), seed, now)
+    }
+
+    /// The same, told how many workers each lane has.
+    pub fn with_workers(config: Arc<Config>, workers: impl Fn(Lane) -> usize, seed: [u8; 32], now: Now) -> Self {
+        let newest = Version::parse(STACK_VERSION).expect("the constant is a version");
+        let mut server = Server {
+            fleet: Some(Box::new(Fleet::new(config.clone(), newest, seed))),
+            loan: Rc::default(),
+            limits: Limits { head_bytes_max: config.server.limits.header_bytes_max, headers_max: HEADERS_MAX },
+            config,
+            connections: Beside::default(),
+            tasks: Slots::default(),
+            lookups: BTreeMap::new(),
+            work: BTreeMap::new(),
+            last_work: 0,
+            batcher: Batcher::with_workers(workers),
+            timers: Timers::default(),
+            inflating: VecDeque::new(),
+            effects: VecDeque::new(),
+            stopping: None,
+            now,
+            beats_under_way: 0,
+        };
+        server.start_housekeeping();
+        server
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, now: Now, event: Event<'_>) {
+        self.now = now;
+        match event {
+            Event::Opened { connection, listener, .. } => self.opened(connection, listener),
+            Event::Received { connection, bytes } => self.received(connection, bytes),
+            Event::Sent { connection, bytes } => self.sent(connection, bytes),
+            Event::Ended { connection } => self.ended(connection),
+            Event::Lost { connection } => self.lost(connection),
+            Event::Answered { batch, answers } => self.answered(batch, answers),
+            Event::Worked { work, result } => self.worked(work, result),
+            Event::Changed(changes) => self.changed(changes),
+            Event::Stop => self.stop(),
+        }
+        self.settle();
+    }
+
+    /// Lets timers ring that are due.
+    pub fn tick(&mut self, now: Now) {
+        self.now = now;
+        self.ring();
+        self.inflate_on();
+        self.settle();
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Effect> {
+        if let Some(effect) = self.effects.pop_front() {
+            return Some(effect);
+        }
+        let batch = self.batcher.next()?;
+        let counters = &mut self.fleet_mut().counters;
+        counters.store_batches += 1;
+        counters.store_operations += batch.operations.len() as u64;
+        Some(Effect::Store { lane: batch.lane, batch: batch.id, operations: batch.operations })
+    }
+
+    /// When [`Server::tick`] is due, as [`Now::mono`].
+    pub fn wake_at(&self) -> Option<Duration> {
+        let now = self.now.mono;
+        let fleet = self.fleet();
+        let at_once = (!self.inflating.is_empty()).then_some(now);
+        let queues = [fleet.action_queue.next_at(now), fleet.rollout.next_at(now)];
+        [at_once, self.timers.wake_at()].into_iter().chain(queues).flatten().min()
+    }
+
+    /// Whether more bytes of this connection can be taken now.
+    pub fn wants_input(&self, connection: ConnectionId) -> bool {
+        self.connections.get(connection).is_some_and(Connection::wants_input)
+    }
+
+    /// What is to be written next on this connection; how many of the slices are filled.
+    pub fn output<'a>(&'a self, connection: ConnectionId, slices: &mut [IoSlice<'a>]) -> usize {
+        self.connections.get(connection).map_or(0, |connection| connection.http.output(slices))
+    }
+
+    /// The fleet state, for metrics and the operator.
+    pub fn fleet(&self) -> &Fleet {
+        self.fleet.as_deref().expect("the fleet is here while no task is polled")
+    }
+
+    /// Whether nothing is under way: no request, no store operation, nothing to be written.
+    pub fn is_idle(&self) -> bool {
+        self.tasks.is_empty() && self.batcher.is_idle() && self.effects.is_empty()
+    }
+
+    fn fleet_mut(&mut self) -> &mut Fleet {
+        self.fleet.as_deref_mut().expect("the fleet is here while no task is polled")
+    }
+
+    /// What a turn leaves to be done: dismissed agents, queued seats, the way to the end.
+    fn settle(&mut self) {
+        self.answer_dismissed();
+        self.serve_queues();
+        self.flush_beats();
+        self.go_on_stopping();
+    }
+
+    fn http(&mut self, connection: ConnectionId) -> Option<&mut HttpConnection> {
+        self.connections.get_mut(connection).map(|connection| &mut connection.http)
+    }
+}

@@ -1,0 +1,103 @@
+//! The way to the end: requests are drained, the store is flushed, parked polls are answered last (mechanics.md, "Stopping").
+
+use std::time::Duration;
+
+use crate::handlers::deliver;
+
+use super::connections::Stage;
+use super::timing::Timer;
+use super::{Effect, Server};
+
+/// How far the end has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stopping {
+    /// Requests under way get until then.
+    Draining { until: Duration },
+    /// The store gets until then.
+    Flushing { until: Duration },
+    /// Held polls are answered; their sockets get until then.
+    Answering { until: Duration },
+    Done,
+}
+
+/// The last answers are small: whoever does not take them in this time does not get them.
+const ANSWERING_MAX: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+impl Server {
+    pub(super) fn stop(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
+        ::log::info!("stopping: requests under way are finished, held polls are answered last");
+        let fleet = self.fleet_mut();
+        fleet.stopping = true;
+        fleet.health.stop();
+        let until = self.now.mono + self.config.server.timeouts.drain;
+        self.stopping = Some(Stopping::Draining { until });
+    }
+
+    pub(super) fn go_on_stopping(&mut self) {
+        while let Some(stage) = self.stopping {
+            let now = self.now.mono;
+            let next = match stage {
+                Stopping::Draining { until } if self.is_drained() || until <= now => {
+                    self.write_last_beats();
+                    Stopping::Flushing { until: until.max(now + ANSWERING_MAX) }
+                }
+                Stopping::Flushing { until } if self.batcher.is_idle() || until <= now => {
+                    self.answer_parked();
+                    Stopping::Answering { until: now + ANSWERING_MAX }
+                }
+                Stopping::Answering { until } if !self.is_answering() || until <= now => {
+                    self.report_undone();
+                    self.effects.push_back(Effect::Exit);
+                    Stopping::Done
+                }
+                Stopping::Done => return,
+                _ => {
+                    self.set_timer(now + LOOK_EVERY, Timer::Stopping);
+                    return;
+                }
+            };
+            self.stopping = Some(next);
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        let at_work = |stage: Stage| matches!(stage, Stage::Working(_));
+        self.tasks.is_empty() && !self.connections.iter().any(|(_, connection)| at_work(connection.stage))
+    }
+
+    fn is_answering(&self) -> bool {
+        self.connections.iter().any(|(_, connection)| matches!(connection.stage, Stage::Answering(_)))
+    }
+
+    fn write_last_beats(&mut self) {
+        self.beats_under_way = 0;
+        let parked = self.fleet().lot.parked_seats();
+        let now = self.now.mono;
+        let fleet = self.fleet_mut();
+        for seat in parked {
+            if let Some(agent) = fleet.lot.get(seat).map(|seat| seat.agent.clone()) {
+                fleet.beats.note(agent, now.saturating_sub(crate::fleet::beats::BEATS_WAIT_MAX));
+            }
+        }
+        self.flush_beats();
+    }
+
+    fn answer_parked(&mut self) {
+        for seat in self.fleet().lot.parked_seats() {
+            let parked = self.fleet_mut().lot.leave(seat).and_then(|seat| seat.parked().copied());
+            if let Some(parked) = parked {
+                self.answer_now(parked.connection, deliver::empty());
+            }
+        }
+    }
+
+    fn report_undone(&self) {
+        if !self.tasks.is_empty() {
+            ::log::warn!("{} requests were not finished when the time to drain was over", self.tasks.len());
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Tasks under way: what each waits for, and whose answers belong to whom.
+
+use std::any::Any;
+
+use crate::api::ApiError;
+use crate::connection::ConnectionId;
+use crate::handlers::deliver;
+use crate::slots::SlotId;
+use crate::store::{Answer, Operation, StoreError, StoreResult};
+use crate::task::{Ask, Cx, Handler, Outcome, Progress, Reply, Task};
+
+use super::connections::Stage;
+use super::{BatchId, Effect, Server, WorkId};
+
+/// A task and what it waits for.
+pub(super) struct Running {
+    task: Task,
+    pub(super) connection: Option<ConnectionId>,
+    waiting: Waiting,
+    /// When it began to wait ([`crate::time::Now::mono`]).
+    pub(super) since: std::time::Duration,
+}
+
+enum Waiting {
+    Nothing,
+    Store { results: Vec<Option<StoreResult>>, left: usize },
+    Lookup,
+    Body,
+    Work,
+    Fate,
+}
+
+/// Whose a store operation is.
+#[derive(Debug)]
+pub(super) enum Owner {
+    /// A task's, at this place among those it asked for.
+    Task { task: SlotId, place: usize },
+    /// All who wait for this look-up.
+    Lookup(String),
+    /// Heartbeats: nobody waits.
+    Beats,
+    /// Housekeeping: nobody waits.
+    Housekeeping,
+}
+
+impl Running {
+    pub(super) fn awaits_body(&self) -> bool {
+        matches!(self.waiting, Waiting::Body)
+    }
+
+    pub(super) fn awaits_fate(&self) -> bool {
+        matches!(self.waiting, Waiting::Fate)
+    }
+
+    /// Whether it waits for the store or a worker, which may never answer.
+    pub(super) fn awaits_others(&self) -> bool {
+        matches!(self.waiting, Waiting::Store { .. } | Waiting::Lookup | Waiting::Work)
+    }
+
+    /// The answer to a task that has waited too long.
+    pub(super) fn expired(&self) -> Reply {
+        let late = || Err(StoreError::Unavailable("it did not answer in time".into()));
+        match &self.waiting {
+            Waiting::Store { results, .. } => {
+                Reply::Store(results.iter().map(|result| result.clone().unwrap_or_else(late)).collect())
+            }
+            Waiting::Lookup => Reply::Store(vec![late()]),
+            _ => Reply::Work(None),
+        }
+    }
+}
+
+impl Server {
+    /// Starts a handler, for a connection or on its own.
+    pub(super) fn spawn(&mut self, connection: Option<ConnectionId>, start: impl FnOnce(Cx) -> Handler) -> SlotId {
+        let task = Task::new(&self.loan, self.now, start);
+        let id = self.tasks.insert(Running { task, connection, waiting: Waiting::Nothing, since: self.now.mono });
+        if let Some(connection) = connection.and_then(|connection| self.connections.get_mut(connection)) {
+            connection.stage = Stage::Working(id);
+        }
+        self.drive(id, None);
+        id
+    }
+
+    /// Gives a task the answer it waits for.
+    pub(super) fn resume(&mut self, id: SlotId, reply: Reply) {
+        self.drive(id, Some(reply));
+    }
+
+    fn drive(&mut self, id: SlotId, mut reply: Option<Reply>) {
+        loop {
+            let Some(running) = self.tasks.get_mut(id) else { return };
+            running.waiting = Waiting::Nothing;
+            running.since = self.now.mono;
+            let progress = running.task.resume(&mut self.fleet, self.now, reply.take());
+            match progress {
+                Progress::Asks(ask) => match self.place(id, ask) {
+                    None => return,
+                    answered => reply = answered,
+                },
+                Progress::Ends(outcome) => return self.end(id, outcome),
+                Progress::Fails(reason) => {
+                    ::log::error!("{reason}");
+                    self.fleet_mut().counters.handler_bugs += 1;
+                    return self.end(id, Outcome::Respond(ApiError::Internal.response().closing()));
+                }
+            }
+        }
+    }
+
+    /// Sees to what a task asks for; an answer that is there at once is returned.
+    fn place(&mut self, id: SlotId, ask: Ask) -> Option<Reply> {
+        let connection = self.tasks.get(id)?.connection;
+        let waiting = match ask {
+            Ask::Store(operations) => return self.place_operations(id, operations),
+            Ask::Lookup(operation) => return self.place_lookup(id, operation),
+            Ask::Work(run) => {
+                self.last_work += 1;
+                self.work.insert(self.last_work, id);
+                self.effects.push_back(Effect::Work { work: self.last_work, run });
+                Waiting::Work
+            }
+            Ask::Body(bounds) => {
+                let Some(connection) = connection else {
+                    return Some(Reply::Body(Err(crate::connection::BodyError::Gone)));
+                };
+                if let Some(reply) = self.body_asked(connection, bounds) {
+                    return Some(reply);
+                }
+                self.tasks.get_mut(id)?.waiting = Waiting::Body;
+                // bytes that came with the head, taken once this poll is over
+                self.pump(connection);
+                return None;
+            }
+            Ask::Respond(response) => {
+                let Some(connection) = connection.filter(|connection| self.works_for(id, *connection)) else {
+                    return Some(Reply::Responded(false));
+                };
+                self.tasks.get_mut(id)?.waiting = Waiting::Fate;
+                self.answer_now(connection, response);
+                return None;
+            }
+        };
+        self.tasks.get_mut(id)?.waiting = waiting;
+        None
+    }
+
+    fn place_operations(&mut self, id: SlotId, operations: Vec<Operation>) -> Option<Reply> {
+        let mut results: Vec<Option<StoreResult>> = operations.iter().map(|_| None).collect();
+        for (place, operation) in operations.into_iter().enumerate() {
+            if let Err(error) = self.batcher.put(Owner::Task { task: id, place }, operation) {
+                results[place] = Some(Err(error));
+                self.fleet_mut().counters.store_refused += 1;
+            }
+        }
+        let left = results.iter().filter(|result| result.is_none()).count();
+        if left == 0 {
+            return Some(Reply::Store(results.into_iter().flatten().collect()));
+        }
+        self.tasks.get_mut(id)?.waiting = Waiting::Store { results, left };
+        None
+    }
+
+    /// One look-up in flight for all who want the same.
+    fn place_lookup(&mut self, id: SlotId, operation: Operation) -> Option<Reply> {
+        let key = lookup_key(&operation);
+        if let Some(waiting) = self.lookups.get_mut(&key) {
+            waiting.push(id);
+        } else if let Err(error) = self.batcher.put(Owner::Lookup(key.clone()), operation) {
+            return Some(Reply::Store(vec![Err(error)]));
+        } else {
+            self.lookups.insert(key, vec![id]);
+        }
+        self.tasks.get_mut(id)?.waiting = Waiting::Lookup;
+        None
+    }
+
+    pub(super) fn answered(&mut self, batch: BatchId, answers: Vec<StoreResult>) {
+        let mut answers = answers.into_iter();
+        for owner in self.batcher.done(batch) {
+            // a store that answers too little has failed
+            let answer = answers.next().unwrap_or_else(|| Err(StoreError::Unavailable("no answer".into())));
+            match owner {
+                Owner::Task { task, place } => self.answer_task(task, place, answer),
+                Owner::Lookup(key) => self.answer_lookup(&key, &answer),
+                Owner::Beats => self.beats_written(&answer),
+                Owner::Housekeeping => housekept(&answer),
+            }
+        }
+    }
+
+    fn answer_task(&mut self, id: SlotId, place: usize, answer: StoreResult) {
+        let Some(running) = self.tasks.get_mut(id) else { return };
+        let Waiting::Store { results, left } = &mut running.waiting else { return };
+        if results.get(place).is_none_or(Option::is_some) {
+            return;
+        }
+        results[place] = Some(answer);
+        *left -= 1;
+        if *left == 0 {
+            let results = std::mem::take(results).into_iter().flatten().collect();
+            self.resume(id, Reply::Store(results));
+        }
+    }
+
+    fn answer_lookup(&mut self, key: &str, answer: &StoreResult) {
+        for id in self.lookups.remove(key).unwrap_or_default() {
+            if self.tasks.get(id).is_some_and(|task| matches!(task.waiting, Waiting::Lookup)) {
+                self.resume(id, Reply::Store(vec![answer.clone()]));
+            }
+        }
+    }
+
+    pub(super) fn worked(&mut self, work: WorkId, result: Option<Box<dyn Any + Send>>) {
+        let Some(id) = self.work.remove(&work) else { return };
+        if self.tasks.get(id).is_some_and(|task| matches!(task.waiting, Waiting::Work)) {
+            self.resume(id, Reply::Work(result));
+        }
+    }
+
+    fn end(&mut self, id: SlotId, outcome: Outcome) {
+        let Some(running) = self.tasks.remove(id) else { return };
+        let Some(connection) = running.connection else { return };
+        match outcome {
+            // the answer was given earlier
+            Outcome::Done if !self.works_for(id, connection) => {}
+            Outcome::Respond(_) if !self.works_for(id, connection) => {}
+            Outcome::Done => self.answer_now(connection, ApiError::Internal.response().closing()),
+            Outcome::Respond(response) => self.answer_now(connection, response),
+            Outcome::Parked(seat) => self.park(connection, seat),
+        }
+    }
+
+    fn park(&mut self, connection: ConnectionId, seat: SlotId) {
+        match self.connections.get_mut(connection) {
+            Some(entry) if !entry.ended => {
+                entry.stage = Stage::Parked(seat);
+                if let Some(exchange) = &mut entry.exchange {
+                    exchange.park();
+                }
+                self.set_deadline(connection, crate::time::NEVER);
+                self.parked(connection, seat);
+            }
+            // the client went away meanwhile
+            _ => {
+                self.fleet_mut().lot.leave(seat);
+                self.drop_connection(connection);
+            }
+        }
+    }
+
+    /// Whether this task is the one at work for that connection.
+    fn works_for(&self, task: SlotId, connection: ConnectionId) -> bool {
+        self.connections.get(connection).is_some_and(|connection| connection.stage == Stage::Working(task))
+    }
+
+    /// Serves parked agents for which something has come, a bounded number a turn.
+    pub(super) fn serve_queues(&mut self) {
+        /// So that the loop looks at its sockets in between.
+        const DELIVERIES_PER_TURN_MAX: usize = 64;
+        for _ in 0..DELIVERIES_PER_TURN_MAX {
+            let now = self.now.mono;
+            let fleet = self.fleet_mut();
+            let (seat, from_actions) = match fleet.action_queue.next(now) {
+                Some(seat) => (seat, true),
+                None => match fleet.rollout.next(now) {
+                    Some(seat) => (seat, false),
+                    None => return,
+                },
+            };
+            let Some(connection) = fleet.lot.get(seat).and_then(|seat| seat.parked()).map(|parked| parked.connection) else {
+                // it left, or was served already: the pace's token is for another
+                if from_actions { fleet.action_queue.refund() } else { fleet.rollout.refund() };
+                continue;
+            };
+            self.spawn(Some(connection), |cx| Box::pin(deliver::deliver(cx, seat)));
+        }
+    }
+
+    /// Answers the older of two check-ins of one agent, empty, at once.
+    pub(super) fn answer_dismissed(&mut self) {
+        for parked in std::mem::take(&mut self.fleet_mut().dismissed) {
+            self.answer_now(parked.connection, deliver::empty());
+        }
+    }
+}
+
+/// What tells one look-up from another.
+fn lookup_key(operation: &Operation) -> String {
+    match operation {
+        Operation::Authenticate(key) => format!("key {} {}", key.id, key.secret),
+        other => format!("{other:?}"),
+    }
+}
+
+fn housekept(answer: &StoreResult) {
+    match answer {
+        Ok(Answer::Removed(count)) if *count > 0 => ::log::info!("{count} documents that outlived their time were removed"),
+        Ok(_) => {}
+        Err(error) => ::log::warn!("what outlived its time could not be removed: {error}"),
+    }
+}

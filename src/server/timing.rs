@@ -1,0 +1,184 @@
+//! Timers: deadlines of connections, ends of polls, heartbeats, and the sweeps of housekeeping.
+
+use std::time::Duration;
+
+use crate::api::ApiError;
+use crate::connection::{BodyError, ConnectionId};
+use crate::fleet::SeatId;
+use crate::handlers::deliver;
+use crate::http::Phase;
+use crate::store::{Operation, StoreResult};
+use crate::time::NEVER;
+
+use super::Server;
+use super::connections::Stage;
+use super::exchange::Exchange;
+use super::tasks::Owner;
+
+/// What a ring of the timer wheel is about.
+#[derive(Debug)]
+pub(super) enum Timer {
+    Connection(ConnectionId),
+    Seat(SeatId),
+    /// Looks for tasks that wait too long.
+    Sweep,
+    /// Removes what outlived its time.
+    Cleanup,
+    /// Writes heartbeats that found no commit to ride on.
+    Beats,
+    /// Looks whether stopping can go on.
+    Stopping,
+}
+
+/// A task waits no longer than this for the store or a worker.
+const ASK_WAIT_MAX: Duration = Duration::from_secs(90);
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+const FIRST_CLEANUP: Duration = Duration::from_secs(10);
+const BEATS_EVERY: Duration = Duration::from_secs(1);
+/// A wait that is shorter than a timer is exact is no wait.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+
+impl Server {
+    pub(super) fn start_housekeeping(&mut self) {
+        let now = self.now.mono;
+        self.timers.set(now + SWEEP_EVERY, Timer::Sweep);
+        self.timers.set(now + FIRST_CLEANUP, Timer::Cleanup);
+        self.timers.set(now + BEATS_EVERY, Timer::Beats);
+    }
+
+    pub(super) fn set_timer(&mut self, at: Duration, timer: Timer) {
+        self.timers.set(at, timer);
+    }
+
+    /// Moves the deadline of a connection. A timer that rings too early is set anew then: one for each connection, nearly always.
+    pub(super) fn set_deadline(&mut self, id: ConnectionId, deadline: Duration) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.deadline = deadline;
+        if deadline < connection.timer_at {
+            connection.timer_at = deadline;
+            self.timers.set(deadline, Timer::Connection(id));
+        }
+    }
+
+    pub(super) fn ring(&mut self) {
+        let mut due = Vec::new();
+        self.timers.advance(self.now.mono, &mut due);
+        for timer in due {
+            match timer {
+                Timer::Connection(id) => self.connection_rings(id),
+                Timer::Seat(seat) => self.seat_rings(seat),
+                Timer::Sweep => self.sweep(),
+                Timer::Cleanup => self.clean_up(),
+                Timer::Beats => self.timers.set(self.now.mono + BEATS_EVERY, Timer::Beats),
+                Timer::Stopping => {}
+            }
+        }
+    }
+
+    fn connection_rings(&mut self, id: ConnectionId) {
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.timer_at > now.mono {
+            return;
+        }
+        let deadline = connection.deadline;
+        connection.timer_at = NEVER;
+        if deadline == NEVER {
+            return;
+        }
+        if deadline > now.mono {
+            self.set_deadline(id, deadline);
+            return;
+        }
+        match (connection.stage, connection.http.phase()) {
+            (Stage::Idle, Phase::Head) => {
+                connection.exchange = Some(Box::new(Exchange::unreadable(now)));
+                self.answer_now(id, ApiError::RequestTimeout.response().closing());
+            }
+            (Stage::Working(task), Phase::Body) => self.body_failed(task, BodyError::TimedOut),
+            (Stage::Working(_) | Stage::Parked(_), _) => {}
+            (Stage::Idle | Stage::Answering(_), _) => self.drop_connection(id),
+        }
+    }
+
+    /// An agent has just been parked.
+    pub(super) fn parked(&mut self, connection: ConnectionId, seat: SeatId) {
+        self.serve_queues();
+        let fleet = self.fleet();
+        let Some(parked) = fleet.lot.get(seat).and_then(|seat| seat.parked()).copied() else { return };
+        if parked.ends_at < self.now.mono + SHORTEST_WAIT {
+            self.fleet_mut().lot.leave(seat);
+            self.answer_now(connection, deliver::empty());
+            return;
+        }
+        self.watch_seat(seat, parked.ends_at);
+    }
+
+    fn watch_seat(&mut self, seat: SeatId, ends_at: Duration) {
+        let beat = self.now.mono + self.config.server.timeouts.checkin_timestamp.max(Duration::from_secs(1));
+        self.timers.set(ends_at.min(beat), Timer::Seat(seat));
+    }
+
+    /// The end of a poll, or time for a heartbeat.
+    fn seat_rings(&mut self, id: SeatId) {
+        let now = self.now.mono;
+        let fleet = self.fleet_mut();
+        let Some(seat) = fleet.lot.get(id) else { return };
+        let (Some(parked), agent) = (seat.parked().copied(), seat.agent.clone()) else { return };
+        if parked.ends_at <= now {
+            fleet.lot.leave(id);
+            self.answer_now(parked.connection, deliver::empty());
+        } else {
+            fleet.beats.note(agent, now);
+            self.watch_seat(id, parked.ends_at);
+        }
+    }
+
+    fn sweep(&mut self) {
+        let now = self.now.mono;
+        let late: Vec<_> = self
+            .tasks
+            .iter()
+            .filter(|(_, task)| task.awaits_others() && task.since + ASK_WAIT_MAX <= now)
+            .map(|(id, task)| (id, task.expired()))
+            .collect();
+        for (id, reply) in late {
+            self.resume(id, reply);
+        }
+        self.timers.set(now + SWEEP_EVERY, Timer::Sweep);
+    }
+
+    fn clean_up(&mut self) {
+        let now = self.now;
+        if self.batcher.put(Owner::Housekeeping, Operation::Cleanup { now: now.wall }).is_err() {
+            ::log::warn!("too many operations wait for the store: nothing is cleaned up this time");
+        }
+        let every = self.config.server.gc.schedule_interval;
+        let tenth = every / 10;
+        let next = every - tenth + self.fleet_mut().random_below(tenth * 2);
+        self.timers.set(now.mono + next, Timer::Cleanup);
+    }
+
+    /// Writes heartbeats when they have waited long enough, or when a commit is about to go anyway.
+    pub(super) fn flush_beats(&mut self) {
+        let now = self.now;
+        let due = self.fleet().beats.due_at().is_some_and(|due| due <= now.mono);
+        let rides = self.batcher.writes_waiting() && !self.fleet().beats.is_empty();
+        if self.beats_under_way > 0 || !(due || rides) {
+            return;
+        }
+        for agents in self.fleet_mut().beats.take() {
+            if self.batcher.put(Owner::Beats, Operation::Heartbeats { agents, at: now.wall }).is_ok() {
+                self.beats_under_way += 1;
+            }
+        }
+    }
+
+    pub(super) fn beats_written(&mut self, answer: &StoreResult) {
+        self.beats_under_way = self.beats_under_way.saturating_sub(1);
+        if let Err(error) = answer {
+            // the next beat of each agent comes within half a minute
+            ::log::warn!("heartbeats could not be written: {error}");
+        }
+    }
+}
