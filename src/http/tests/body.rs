@@ -103,6 +103,7 @@ fn bare_line_ends_within_the_framing_are_refused() {
 #[test]
 fn a_chunk_longer_than_its_size_is_refused() {
     assert_eq!(bad_chunks("1\r\nab\r\n0\r\n\r\n"), BadRequest::Chunk);
+    assert_eq!(bad_chunks("1\r\nab\n0\r\n\r\n"), BadRequest::Chunk);
 }
 
 #[test]

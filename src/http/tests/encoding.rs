@@ -27,7 +27,15 @@ fn gzip_not_named_is_not_allowed() {
 
 #[test]
 fn a_weight_of_zero_forbids() {
-    for line in ["gzip;q=0", "gzip;q=0.0", "gzip; q=0.000", "*, gzip;q=0", "gzip;q=0, *", "gzip, gzip;q=0"] {
+    for line in [
+        "gzip;q=0",
+        "gzip;q=0.0",
+        "gzip; q=0.000",
+        "*, gzip;q=0",
+        "gzip;q=0, *",
+        "gzip, gzip;q=0",
+        "gzip;q=0, gzip",
+    ] {
         assert!(!accepts(&[line]), "{line}");
     }
 }

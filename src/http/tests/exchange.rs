@@ -187,6 +187,15 @@ fn a_request_that_never_came_can_be_answered_and_closes() {
 }
 
 #[test]
+fn a_request_that_comes_after_its_answer_is_dropped() {
+    let mut peer = Peer::new();
+    peer.feed("GET / HT");
+    peer.connection.respond(Response::new(408, ""));
+    assert_eq!(peer.feed("TP/1.1\r\nHost: a\r\n\r\n"), []);
+    assert_eq!(peer.write().1, LINGERING);
+}
+
+#[test]
 fn an_idle_connection_can_be_answered_and_closes() {
     let mut peer = Peer::new();
     assert_eq!(peer.answer(Response::new(429, "")).1, LINGERING);
