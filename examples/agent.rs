@@ -1,8 +1,8 @@
 //! A small Elastic Agent: enrols, checks in by long poll, prints what it is told, acknowledges it.
 //!
-//! Read it from `main` down to learn the protocol: [`enroll`] gives the agent its id and key, [`Agent::check_in`] is
-//! the long poll that brings policies and actions, [`Agent::acknowledge`] tells the server what was done.
-//! It carries nothing out: no input runs, no upgrade is installed.
+//! Read it from `main` down to learn the protocol: [`enroll`] gives the agent its id and key,
+//! [`Agent::check_in`] is the long poll that brings policies and actions, [`Agent::acknowledge`] tells the
+//! server what was done. It carries nothing out: no input runs, no upgrade is installed.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
 
 #[path = "common/client.rs"]
@@ -125,7 +125,7 @@ impl Memory {
     }
 }
 
-/// `POST /api/fleet/agents/enroll` with the enrollment token: the answer holds the agent's id and its own key.
+/// `POST /api/fleet/agents/enroll` with the enrollment token: the answer holds the agent's id and key.
 fn enroll(client: &mut Client, token: &str, printer: &Printer) -> Result<Memory, String> {
     let body = json!({
         "type": "PERMANENT",
@@ -195,7 +195,7 @@ impl Agent {
         Ok(())
     }
 
-    /// `POST .../checkin`: the server answers when it has something to say, or with nothing after some minutes.
+    /// `POST .../checkin`: the server answers when it has something to say, or after some minutes with nothing.
     fn check_in(&mut self) -> Result<Vec<Value>, String> {
         let body = json!({
             "status": "online",

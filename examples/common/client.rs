@@ -26,8 +26,8 @@ enum Connection {
 }
 
 impl Client {
-    /// `tls` is there when the target is secure. Connects at the first request; a server that sends nothing for
-    /// `answer_wait_max` is given up.
+    /// `tls` is there when the target is secure. Connects at the first request; a server that sends nothing
+    /// for `answer_wait_max` is given up.
     pub(crate) fn new(target: Target, tls: Option<Arc<ClientConfig>>, answer_wait_max: Duration) -> Self {
         Self { target, tls, answer_wait_max, connection: None }
     }

@@ -5,8 +5,8 @@ pub(crate) const USER_AGENT: &str = "elastic agent 9.6.0";
 /// The one version of the API there is.
 const API_VERSION: &str = "2023-06-01";
 
-/// `POST` of JSON. `api_key` is what follows `ApiKey `: the enrollment token, or the agent's access key, as they
-/// are given out (base64 of `id:key`). `gzip` says that `body` is compressed.
+/// `POST` of JSON. `api_key` is what follows `ApiKey `: the enrollment token, or the agent's access key, as
+/// they are given out (base64 of `id:key`). `gzip` says that `body` is compressed.
 pub(crate) fn post(authority: &str, path: &str, api_key: &str, gzip: bool, body: &[u8]) -> Vec<u8> {
     let encoding = if gzip { "Content-Encoding: gzip\r\n" } else { "" };
     let head = format!(

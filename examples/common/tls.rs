@@ -64,7 +64,6 @@ fn client_config(trust: &Trust, key_exchange: KeyExchange) -> Result<Arc<ClientC
 }
 
 #[cfg(feature = "aws-lc-rs")]
-#[expect(clippy::unnecessary_wraps, reason = "the ring build has nothing for ML-KEM")]
 fn group(key_exchange: KeyExchange) -> Result<&'static dyn SupportedKxGroup, String> {
     match key_exchange {
         KeyExchange::X25519 => Ok(provider::kx_group::X25519),
@@ -96,8 +95,8 @@ fn verifier(trust: &Trust, provider: Arc<CryptoProvider>) -> Result<Arc<dyn Serv
     Ok(Arc::new(Remembering { inner, provider, seen: Mutex::default() }))
 }
 
-/// Checks the chain of a certificate once and remembers it: thousands of agents in one process need not repeat
-/// it. Each handshake's own signature is always checked (not with `Trust::Anybody`).
+/// Checks the chain of a certificate once and remembers it: thousands of agents in one process need not
+/// repeat it. Each handshake's own signature is always checked (not with `Trust::Anybody`).
 #[derive(Debug)]
 struct Remembering {
     inner: Option<Arc<WebPkiServerVerifier>>,

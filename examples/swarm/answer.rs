@@ -1,5 +1,5 @@
-//! Reads the server's answers: by scan for most agents, so that the client's work does not hide the server's, and
-//! in full for one agent in [`SAMPLE_EVERY`].
+//! Reads the server's answers: by scan for most agents, so that the client's work does not hide the server's,
+//! and in full for one agent in [`SAMPLE_EVERY`].
 
 use std::{borrow::Cow, io::Read};
 

@@ -1,9 +1,10 @@
 //! Thousands of Elastic Agents in one process, to measure a Fleet Server on the same machine.
 //!
-//! `cargo run --release --example swarm -- park --url https://localhost:8220 --token T --ca fleet-data/tls/ca.crt
-//! --agents 10000 --server-pid PID`. Each agent behaves as the real one does ([`agent`], [`message`], [`answer`]), has a
-//! source address of its own out of 127.0.0.0/8 ([`transport`]) and one connection ([`session`]); an event loop per
-//! thread ([`shard`], [`crew`]) follows what the scenario's [`script`] says. Only loopback addresses are loaded.
+//! `cargo run --release --example swarm -- park --url https://localhost:8220 --token T
+//! --ca fleet-data/tls/ca.crt --agents 10000 --server-pid PID`. Each agent behaves as the real one does
+//! ([`agent`], [`message`], [`answer`]), has a source address of its own out of 127.0.0.0/8 ([`transport`])
+//! and one connection ([`session`]); an event loop per thread ([`shard`], [`crew`]) follows what the scenario's
+//! [`script`] says. Only loopback addresses are loaded.
 #![expect(clippy::disallowed_methods, reason = "a measuring program reads the clock")]
 
 #[path = "../common/client.rs"]

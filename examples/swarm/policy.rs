@@ -13,8 +13,8 @@ agent:
 inputs:
 ";
 
-/// At least `bytes` of YAML. `mark` is in it, so that two marks are two revisions. The inputs vary as real ones do:
-/// a text that repeats itself would compress better than any policy.
+/// At least `bytes` of YAML. `mark` is in it, so that two marks are two revisions. The inputs vary as real ones
+/// do: a text that repeats itself would compress better than any policy.
 pub(crate) fn policy(bytes: usize, mark: u64) -> String {
     let mut text = HEAD.to_owned();
     let mut number = 0_u64;

@@ -1,4 +1,5 @@
-//! Enrolled agents in a file, so that a later run (of another scenario, after a restart of the server) can use them.
+//! Enrolled agents in a file, so that a later run (of another scenario, after a restart of the server) can
+//! use them.
 
 use std::{fs, path::Path};
 
