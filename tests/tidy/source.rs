@@ -2,48 +2,48 @@
 //! belongs to a test. Knows no rule.
 
 /// One file.
-pub struct Source {
+pub(crate) struct Source {
     /// Below the package's root, with `/`.
-    pub path: String,
+    pub(crate) path: String,
     /// As written.
-    pub raw: Vec<String>,
+    pub(crate) raw: Vec<String>,
     /// Comments, texts and character literals are spaces here.
-    pub code: Vec<String>,
+    pub(crate) code: Vec<String>,
     /// Whether the line stands in an item under `#[cfg(test)]`.
-    pub test: Vec<bool>,
+    pub(crate) test: Vec<bool>,
 }
 
 /// A function with a body.
-pub struct Function {
+pub(crate) struct Function {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// The line of `fn`, from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// From the line of `fn` to that of the closing brace.
-    pub lines: usize,
+    pub(crate) lines: usize,
 }
 
 impl Source {
     /// Reads the text of one file.
-    pub fn new(path: &str, text: &str) -> Self {
+    pub(crate) fn new(path: &str, text: &str) -> Self {
         let code: Vec<String> = blanked(text).lines().map(str::to_owned).collect();
         let raw = text.lines().map(str::to_owned).collect();
         Source { path: path.to_owned(), raw, test: test_lines(&code), code }
     }
 
     /// The lines of code outside tests, numbered from 1.
-    pub fn product_code(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn product_code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self.code.iter().zip(&self.test).enumerate();
         lines.filter(|(_, (_, test))| !**test).map(|(index, (line, _))| (index + 1, line.as_str()))
     }
 
     /// The functions outside tests.
-    pub fn functions(&self) -> Vec<Function> {
+    pub(crate) fn functions(&self) -> Vec<Function> {
         self.product_code().filter_map(|(line, code)| self.function(line, function_name(code)?)).collect()
     }
 
     /// Modules that are compiled for tests only and live in files of their own, as paths without `.rs`.
-    pub fn test_modules(&self) -> Vec<String> {
+    pub(crate) fn test_modules(&self) -> Vec<String> {
         let folder = match self.path.rsplit_once('/') {
             Some((folder, "mod.rs" | "lib.rs" | "main.rs")) => folder,
             _ => self.path.trim_end_matches(".rs"),
@@ -84,12 +84,12 @@ fn function_name(code: &str) -> Option<String> {
 }
 
 /// The letters, digits and underscores that `text` begins with.
-pub fn leading_word(text: &str) -> &str {
+pub(crate) fn leading_word(text: &str) -> &str {
     text.split(|character: char| !is_word(character)).next().unwrap_or_default()
 }
 
 /// Whether `character` can be part of a name.
-pub fn is_word(character: char) -> bool {
+pub(crate) fn is_word(character: char) -> bool {
     character.is_alphanumeric() || character == '_'
 }
 

@@ -6,13 +6,12 @@ use std::path::Path;
 use crate::source::Source;
 
 /// The text of a file of the tree.
-pub fn file(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+pub(crate) fn file(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect(path)
 }
 
 /// Path and text of each file that is text.
-pub fn every_text_file() -> Vec<(String, String)> {
+pub(crate) fn every_text_file() -> Vec<(String, String)> {
     let ignored: Vec<String> = file(".gitignore")
         .lines()
         .map(|line| line.trim_matches('/').to_owned())
@@ -25,7 +24,7 @@ pub fn every_text_file() -> Vec<(String, String)> {
 }
 
 /// Everything in Rust.
-pub fn rust_sources() -> Vec<Source> {
+pub(crate) fn rust_sources() -> Vec<Source> {
     let files = every_text_file().into_iter().filter(|(path, _)| path.ends_with(".rs"));
     let mut sources: Vec<Source> = files.map(|(path, text)| Source::new(&path, &text)).collect();
     let test_modules: Vec<String> = sources.iter().flat_map(Source::test_modules).collect();
@@ -40,19 +39,19 @@ pub fn rust_sources() -> Vec<Source> {
 }
 
 /// What is shipped or shown: the library, the program, the examples.
-pub fn product_sources() -> Vec<Source> {
+pub(crate) fn product_sources() -> Vec<Source> {
     let sources = rust_sources().into_iter();
     sources.filter(|source| source.path.starts_with("src/") || source.path.starts_with("examples/")).collect()
 }
 
 /// The modules of `lib.rs` in their order.
-pub fn module_order(lib: &str) -> Vec<String> {
+pub(crate) fn module_order(lib: &str) -> Vec<String> {
     let lines = lib.lines().map(|line| line.trim_start_matches("pub "));
     lines.filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';')).map(str::to_owned).collect()
 }
 
 fn collect(folder: &Path, prefix: &str, ignored: &[String], files: &mut Vec<(String, String)>) {
-    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let entries = fs::read_dir(folder).expect("folders of the tree are readable");
     for entry in entries.flatten() {
         let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
         let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
