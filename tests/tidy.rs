@@ -1,6 +1,8 @@
 //! The rules of CONTRIBUTING.md as a test: reads the tree and names file, line and rule of what breaks one. Beside each
 //! rule a test that it can fail.
 
+#[path = "tidy/documents.rs"]
+mod documents;
 #[path = "tidy/source.rs"]
 mod source;
 #[path = "tidy/tree.rs"]

@@ -127,36 +127,36 @@ fn end_of_item(code: &[String], start: usize) -> usize {
 fn blanked(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let in_name = is_word(first) && code.ends_with(is_word);
-        let hidden = if in_name { 0 } else { hidden_bytes(rest) };
-        if hidden == 0 {
-            code.push(first);
-            rest = &rest[first.len_utf8()..];
-        } else {
-            code.extend(rest[..hidden].chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
-            rest = &rest[hidden..];
-        }
+    while let Some(at) = rest.find(['"', '\'', '/']) {
+        code.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let hidden = hidden_bytes(&code, rest);
+        let shown = usize::from(hidden == 0);
+        code.extend(rest[..hidden].chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
+        code.push_str(&rest[..shown]);
+        rest = &rest[hidden + shown..];
     }
-    code
+    code + rest
 }
 
-/// The length of the comment, text or character literal that `rest` begins with, else 0.
-fn hidden_bytes(rest: &str) -> usize {
-    let prefix = if rest.starts_with(['b', 'c']) { 1 } else { 0 };
-    let literal = &rest[prefix..];
-    let literal_bytes = match literal.bytes().next() {
-        Some(b'"') => text_bytes(literal),
-        Some(b'r') => raw_text_bytes(literal),
-        Some(b'\'') => character_bytes(literal),
+/// The length of the comment, text or character literal that `rest` begins with, else 0. `before` ends there.
+fn hidden_bytes(before: &str, rest: &str) -> usize {
+    match rest.as_bytes() {
+        [b'/', b'/', ..] => rest.find('\n').unwrap_or(rest.len()),
+        [b'/', b'*', ..] => block_comment_bytes(rest),
+        [b'\'', ..] => character_bytes(rest),
+        [b'"', ..] => {
+            raw_hashes(before).map_or_else(|| text_bytes(rest), |hashes| raw_text_bytes(rest, hashes))
+        }
         _ => 0,
-    };
-    match literal_bytes {
-        0 if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
-        0 if rest.starts_with("/*") => block_comment_bytes(rest),
-        0 => 0,
-        bytes => prefix + bytes,
     }
+}
+
+/// The number of `#` of a raw text whose quote comes next.
+fn raw_hashes(before: &str) -> Option<usize> {
+    let word_end = before.trim_end_matches('#');
+    let word_start = word_end.trim_end_matches(is_word).len();
+    matches!(&word_end[word_start..], "r" | "br" | "cr").then(|| before.len() - word_end.len())
 }
 
 fn text_bytes(rest: &str) -> usize {
@@ -172,14 +172,9 @@ fn text_bytes(rest: &str) -> usize {
     rest.len()
 }
 
-fn raw_text_bytes(rest: &str) -> usize {
-    let hashes = rest[1..].bytes().take_while(|byte| *byte == b'#').count();
-    let start = 1 + hashes + 1;
-    if rest.as_bytes().get(start - 1) != Some(&b'"') {
-        return 0;
-    }
+fn raw_text_bytes(rest: &str, hashes: usize) -> usize {
     let end = format!("\"{}", "#".repeat(hashes));
-    rest[start..].find(&end).map_or(rest.len(), |at| start + at + end.len())
+    rest[1..].find(&end).map_or(rest.len(), |at| 1 + at + end.len())
 }
 
 /// A lifetime is no literal: 0.
@@ -210,4 +205,19 @@ fn block_comment_bytes(rest: &str) -> usize {
         }
     }
     rest.len()
+}
+
+#[test]
+fn comments_texts_and_characters_are_no_code() {
+    let cases = [
+        ("a // b\nc", "a     \nc"),
+        ("a /* /* b */ c */ d", "a                 d"),
+        ("f(\"a\\\"b\", 'c', '\\'')", "f(      ,    ,     )"),
+        ("r\"a\\\" b", "r     b"),
+        ("br#\"a\"b\"# c", "br#       c"),
+        ("fn f<'a>(x: &'a str) -> u8 { b'\"' / 2 }", "fn f<'a>(x: &'a str) -> u8 { b    / 2 }"),
+    ];
+    for (text, code) in cases {
+        assert_eq!(blanked(text), code);
+    }
 }
