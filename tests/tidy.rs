@@ -33,6 +33,8 @@ const BANNED: &[(&str, &str)] = &[
     ("todo!(", "finish it, or leave it out"),
     ("unimplemented!(", "finish it, or leave it out"),
     ("dbg!(", "use the log"),
+    ("HashMap::new", "its order differs from run to run: BTreeMap, or a hasher that is seeded by argument"),
+    ("HashSet::new", "its order differs from run to run: BTreeSet, or a hasher that is seeded by argument"),
 ];
 
 /// Types that make a `static` a global variable.
