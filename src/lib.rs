@@ -6,9 +6,9 @@
 pub mod time;
 pub mod slots;
 pub mod timers;
+pub mod config;
 pub mod log;
 pub mod metrics;
-pub mod config;
 pub mod http;
 pub mod model;
 pub mod api;
