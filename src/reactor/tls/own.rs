@@ -1,0 +1,1 @@
+//! Our own CA and server certificate.
