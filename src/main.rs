@@ -9,7 +9,9 @@ fn main() -> ExitCode {
         ..Default::default()
     };
     let load = || {
-        fleet_server::config::load(&arguments, &|name| std::env::var(name).ok(), &|path| std::fs::read_to_string(path))
+        fleet_server::config::load(&arguments, &|name| std::env::var(name).ok(), &|path| {
+            std::fs::read_to_string(path)
+        })
     };
     match load() {
         Err(errors) => {

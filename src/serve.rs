@@ -145,7 +145,8 @@ fn start_watch(mut watch: impl Watch + 'static, sender: Sender) -> Result<(), Se
 /// What an operator needs to know once, on standard output and never in the log.
 fn greet(config: &Config, reactor: &mut Reactor, own: Option<&OwnCertificates>, token: &EnrollmentToken) {
     let url = url(config, reactor);
-    let mut text = format!("\nFleet Server is ready.\n\n  address      {url}\n  token        {}\n", token.api_key);
+    let mut text =
+        format!("\nFleet Server is ready.\n\n  address      {url}\n  token        {}\n", token.api_key);
     let mut enroll = format!("elastic-agent enroll --url={url} --enrollment-token={}", token.api_key);
     if let Some(own) = own {
         let authority = absolute(&own.authority);

@@ -23,7 +23,9 @@ pub fn parse(token: &str) -> Result<ApiKey, ApiError> {
     let bytes = STANDARD.decode(token.trim()).map_err(|_| ApiError::InvalidToken)?;
     let text = String::from_utf8(bytes).map_err(|_| ApiError::InvalidToken)?;
     match text.split_once(':') {
-        Some((id, secret)) if !secret.contains(':') => Ok(ApiKey { id: id.to_owned(), secret: secret.to_owned() }),
+        Some((id, secret)) if !secret.contains(':') => {
+            Ok(ApiKey { id: id.to_owned(), secret: secret.to_owned() })
+        }
         _ => Err(ApiError::MalformedToken),
     }
 }

@@ -86,8 +86,12 @@ impl From<InflateError> for BodyError {
 impl Server {
     /// The handler of this connection asks for its body. An answer that is clear at once is returned.
     pub(super) fn body_asked(&mut self, id: ConnectionId, bounds: BodyBounds) -> Option<Reply> {
-        let Some(connection) = self.connections.get_mut(id) else { return Some(Reply::Body(Err(BodyError::Gone))) };
-        let Some(exchange) = connection.exchange.as_mut() else { return Some(Reply::Body(Err(BodyError::Gone))) };
+        let Some(connection) = self.connections.get_mut(id) else {
+            return Some(Reply::Body(Err(BodyError::Gone)));
+        };
+        let Some(exchange) = connection.exchange.as_mut() else {
+            return Some(Reply::Body(Err(BodyError::Gone)));
+        };
         if exchange.body_ended {
             return Some(Reply::Body(Ok(Vec::new())));
         }
@@ -105,7 +109,8 @@ impl Server {
     }
 
     pub(super) fn body_ended(&mut self, id: ConnectionId) {
-        let Some(exchange) = self.connections.get_mut(id).and_then(|connection| connection.exchange.as_mut()) else {
+        let Some(exchange) = self.connections.get_mut(id).and_then(|connection| connection.exchange.as_mut())
+        else {
             return;
         };
         match &mut exchange.body {
