@@ -10,7 +10,7 @@ use crate::config::{Config, Loaded, PemSource, Store as StoreChoice, Tls};
 use crate::connection::Listener;
 use crate::log::LogHandle;
 use crate::model::EnrollmentToken;
-use crate::reactor::tls::own::{OwnCertificates, OwnError};
+use crate::reactor::tls::own::{Names, OwnCertificates, OwnError};
 use crate::reactor::{Address, Bounds, Hooks, Jobs, Reactor, ReactorError, Run, Sender, Settings};
 use crate::server::{BatchId, Event, Server, WorkId};
 use crate::store::embedded::{Embedded, OpenError};
@@ -96,7 +96,8 @@ fn own_certificates(config: &Config, now: Now) -> Result<Option<OwnCertificates>
     if !config.server.own_certificate {
         return Ok(None);
     }
-    Ok(Some(OwnCertificates::ensure(&config.data_directory, &config.server.host_names, now)?))
+    let names = Names::of_machine(&config.server.host_names);
+    Ok(Some(OwnCertificates::ensure(&config.data_directory, &names, now.wall)?))
 }
 
 fn settings(config: &Config, own: Option<&OwnCertificates>) -> Settings {
@@ -149,7 +150,7 @@ fn greet(config: &Config, reactor: &mut Reactor, own: Option<&OwnCertificates>, 
         format!("\nFleet Server is ready.\n\n  address      {url}\n  token        {}\n", token.api_key);
     let mut enroll = format!("elastic-agent enroll --url={url} --enrollment-token={}", token.api_key);
     if let Some(own) = own {
-        let authority = absolute(&own.authority);
+        let authority = absolute(&own.ca);
         text += &format!("  CA           {authority}\n  fingerprint  {}\n", own.fingerprint);
         enroll += &format!(" --certificate-authorities={authority}");
     }
