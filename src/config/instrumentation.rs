@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use super::scalar;
 use super::secret::Secret;
+use super::section::Section;
 
 /// The `instrumentation` section with the `ELASTIC_APM_*` variables in its gaps.
 #[derive(Clone, PartialEq)]
@@ -27,6 +29,99 @@ pub struct Instrumentation {
     pub server_certificate: Option<PathBuf>,
     /// `tls.server_ca`
     pub server_ca: Option<PathBuf>,
+}
+
+/// Reads the section; what it lacks may come from the environment.
+pub(super) fn read(section: &mut Section<'_, '_>) -> Instrumentation {
+    let active = section.variable("ELASTIC_APM_ACTIVE").and_then(|text| scalar::boolean(&text));
+    let (skip_verify, server_certificate, server_ca) = section.section("tls", |section| {
+        let skip_verify = section.boolean("skip_verify", false);
+        let certificate = section.path("server_certificate");
+        let ca = section.path("server_ca");
+        let verify =
+            section.variable("ELASTIC_APM_VERIFY_SERVER_CERT").and_then(|text| scalar::boolean(&text));
+        (
+            skip_verify || verify == Some(false),
+            certificate.or_else(|| section.variable("ELASTIC_APM_SERVER_CERT").map(PathBuf::from)),
+            ca.or_else(|| section.variable("ELASTIC_APM_SERVER_CA_CERT_FILE").map(PathBuf::from)),
+        )
+    });
+    let secret = |section: &Section<'_, '_>, name| section.variable(name).map(Secret::new);
+    Instrumentation {
+        enabled: section.boolean("enabled", false) || active == Some(true),
+        hosts: hosts(section),
+        api_key: section
+            .secret_or_file("api_key", "api_key_path")
+            .or_else(|| secret(section, "ELASTIC_APM_API_KEY")),
+        secret_token: section
+            .secret_or_file("secret_token", "secret_token_path")
+            .or_else(|| secret(section, "ELASTIC_APM_SECRET_TOKEN")),
+        environment: section
+            .optional_text("environment")
+            .or_else(|| section.variable("ELASTIC_APM_ENVIRONMENT")),
+        global_labels: global_labels(section),
+        transaction_sample_rate: sample_rate(section),
+        skip_verify,
+        server_certificate,
+        server_ca,
+    }
+}
+
+fn hosts(section: &mut Section<'_, '_>) -> Vec<String> {
+    let hosts = section.texts("hosts");
+    if !hosts.is_empty() {
+        return hosts;
+    }
+    let variable = section
+        .variable("ELASTIC_APM_SERVER_URLS")
+        .or_else(|| section.variable("ELASTIC_APM_SERVER_URL"))
+        .unwrap_or_default();
+    variable.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect()
+}
+
+fn global_labels(section: &mut Section<'_, '_>) -> Vec<(String, String)> {
+    const EXPECTED: &str = "labels such as a=b,c=d";
+    if section.has_content("global_labels") {
+        let labels = section.parsed("global_labels", EXPECTED, labels).unwrap_or_default();
+        let shown: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        section.show("global_labels", shown.join(","));
+        return labels;
+    }
+    section.ignore("global_labels");
+    match section.variable("ELASTIC_APM_GLOBAL_LABELS") {
+        Some(text) => labels(&text).unwrap_or_else(|| {
+            section.wrong_variable("ELASTIC_APM_GLOBAL_LABELS", EXPECTED);
+            Vec::new()
+        }),
+        None => Vec::new(),
+    }
+}
+
+fn labels(text: &str) -> Option<Vec<(String, String)>> {
+    text.split(',')
+        .filter(|label| !label.trim().is_empty())
+        .map(|label| {
+            label.split_once('=').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned()))
+        })
+        .collect()
+}
+
+fn sample_rate(section: &mut Section<'_, '_>) -> f64 {
+    const EXPECTED: &str = "a rate from 0 to 1";
+    let parse = |text: &str| text.parse::<f64>().ok().filter(|rate| (0.0..=1.0).contains(rate));
+    let variable = "ELASTIC_APM_TRANSACTION_SAMPLE_RATE";
+    let set = section.parsed("transaction_sample_rate", EXPECTED, parse);
+    let rate = set.or_else(|| {
+        let text = section.variable(variable)?;
+        let rate = parse(&text);
+        if rate.is_none() {
+            section.wrong_variable(variable, EXPECTED);
+        }
+        rate
+    });
+    let rate = rate.unwrap_or(Instrumentation::default().transaction_sample_rate);
+    section.show("transaction_sample_rate", rate.to_string());
+    rate
 }
 
 impl Default for Instrumentation {

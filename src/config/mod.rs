@@ -9,25 +9,89 @@ mod cache;
 mod fleet;
 mod instrumentation;
 pub mod limits;
+mod load;
 mod logging;
 mod metrics;
+mod reference;
+mod report;
+mod scalar;
 mod secret;
+mod section;
 mod server;
+mod setting;
 mod store;
+#[cfg(test)]
+mod tests;
 mod tls;
+mod tree;
+mod yaml;
 
 pub use cache::Cache;
 pub use fleet::{Fleet, Monitor};
 pub use instrumentation::Instrumentation;
 pub use limits::{Limits, Pace, RouteLimit, RouteLimits};
+pub use load::load;
 pub use logging::{LogFiles, Logging};
 pub use metrics::{Endpoint, Metrics};
+pub use report::{Error, Errors, Fault, Origin, ReferenceFault, Warning};
 pub use secret::Secret;
 pub use server::{
     Bulk, FeatureFlags, Gc, GracefulForceUnenroll, Pbkdf2, Pgp, Server, StaticPolicyToken, Timeouts,
 };
 pub use store::{Elasticsearch, EmbeddedStore, EnvironmentProxies, Header, Proxy, Retention, Store};
 pub use tls::{ClientAuthentication, ClientIdentity, ClientTls, PemSource, Protocol, Tls, VerificationMode};
+
+/// What the command line and the process bring.
+#[derive(Debug, Clone, Default)]
+pub struct Arguments {
+    /// `-c FILE`
+    pub file: Option<PathBuf>,
+    /// `-E key=value`, in order.
+    pub settings: Vec<String>,
+    /// `--agent-mode`: no file is read.
+    pub agent_mode: bool,
+    /// Relative paths start here.
+    pub working_directory: PathBuf,
+    /// Where the executable lies; `pgp.dir` is in it by default.
+    pub executable_directory: PathBuf,
+    /// `--host NAME`
+    pub host_names: Vec<String>,
+}
+
+/// A configuration that can be used.
+#[derive(Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// To be shown at start.
+    pub warnings: Vec<Warning>,
+    /// The file that was read, if any.
+    pub source: Option<PathBuf>,
+    /// Key by key what is in effect, without secrets.
+    effective: serde_json::Value,
+}
+
+/// The effective configuration as JSON (which is YAML, too) with secrets redacted, for `check-config`.
+pub fn redacted(loaded: &Loaded) -> String {
+    format!("{:#}", loaded.effective)
+}
+
+/// Reads any bytes as a configuration file and `-E` settings, for the fuzzer: must not panic.
+///
+/// The text up to the first NUL is the file, each further piece a setting.
+#[doc(hidden)]
+pub fn fuzz(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut pieces = text.split('\0');
+    let file = pieces.next().unwrap_or_default();
+    let arguments = Arguments { settings: pieces.map(str::to_owned).collect(), ..Arguments::default() };
+    let variable = |name: &str| (name.len() % 2 == 1).then(|| name.to_owned());
+    let read_file = |_: &std::path::Path| Ok(file.to_owned());
+    match load(&arguments, &variable, &read_file) {
+        Ok(loaded) => drop(redacted(&loaded)),
+        Err(errors) => drop(errors.to_string()),
+    }
+}
 
 /// The finished configuration. [`Config::default`] is what no configuration at all gives, with
 /// paths relative to the working directory.

@@ -8,6 +8,8 @@ use super::limits::Limits;
 use super::secret::Secret;
 use super::tls::Tls;
 
+pub(super) mod read;
+
 /// The `server` section of the input.
 #[derive(Clone, PartialEq)]
 pub struct Server {
@@ -47,7 +49,7 @@ pub struct Server {
     pub cache: Cache,
 }
 
-/// `server.timeouts`
+/// `server.timeouts`. Zero for `read`, `read_header`, `write` or `idle`: no such timeout, as in Go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
     /// `read`: a request, head and body.
@@ -199,7 +201,7 @@ impl Default for Timeouts {
             checkin_timestamp: Duration::from_secs(30),
             checkin_long_poll: Duration::from_secs(5 * 60),
             checkin_jitter: Duration::from_secs(30),
-            checkin_max_poll: Duration::from_secs(1 * 3600),
+            checkin_max_poll: Duration::from_secs(3600),
             drain: Duration::from_secs(10),
         }
     }
@@ -222,7 +224,7 @@ impl Default for Bulk {
 impl Default for Gc {
     fn default() -> Self {
         Self {
-            schedule_interval: Duration::from_secs(1 * 3600),
+            schedule_interval: Duration::from_secs(3600),
             cleanup_after_expired: Duration::from_secs(30 * 24 * 3600),
         }
     }

@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::secret::Secret;
 use super::tls::ClientTls;
 
+mod host;
+pub(super) mod read;
+
 /// The `output` section.
 #[derive(Clone, PartialEq)]
 pub enum Store {

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use super::secret::Secret;
 
+mod names;
+pub(super) mod read;
+
 /// Where a PEM text comes from.
 #[derive(Clone, PartialEq, Eq)]
 pub enum PemSource {
@@ -50,8 +53,6 @@ pub struct Tls {
 /// `output.elasticsearch.ssl`: TLS towards Elasticsearch.
 #[derive(Clone, PartialEq)]
 pub struct ClientTls {
-    /// `enabled`: false when the section says so; `https` hosts then use the system's roots only.
-    pub enabled: bool,
     /// `certificate` and `key`: who we are, if Elasticsearch asks.
     pub identity: Option<ClientIdentity>,
     /// `certificate_authorities`; empty: the system's roots.
@@ -141,7 +142,6 @@ impl Tls {
 impl Default for ClientTls {
     fn default() -> Self {
         Self {
-            enabled: true,
             identity: None,
             certificate_authorities: Vec::new(),
             ca_trusted_fingerprint: None,

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+pub(super) mod read;
+
 pub(super) mod table;
 
 /// The `limits` section as it applies: the table's values are filled in already.

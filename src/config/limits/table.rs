@@ -9,7 +9,7 @@ const COLUMNS: usize = 9;
 const AGENTS_MAX: [i64; COLUMNS - 2] = [500, 1000, 2500, 5000, 10_000, 20_000, 40_000];
 
 /// The column for a number of agents; none and negative numbers take the default column.
-pub(super) fn column(max_agents: Option<i64>) -> usize {
+pub(in crate::config) fn column(max_agents: Option<i64>) -> usize {
     match max_agents {
         Some(agents) if agents > 0 => 1 + AGENTS_MAX.iter().take_while(|most| agents > **most).count(),
         _ => 0,
@@ -43,11 +43,11 @@ pub(super) const CHECKIN_DECOMPRESSED_BYTES_MAX: u64 = 20 * MIB;
 pub(super) const CONNECTIONS_MAX: [u32; COLUMNS] = [0, 1500, 3000, 7000, 12_000, 22_000, 42_000, 0, 0];
 
 /// `cache.num_counters` by column.
-pub(crate) const CACHE_COUNTERS: [u64; COLUMNS] =
+pub(in crate::config) const CACHE_COUNTERS: [u64; COLUMNS] =
     [500_000, 5000, 10_000, 20_000, 40_000, 80_000, 1_600_000, 1_600_000, 6_400_000];
 
 /// `cache.max_cost` in bytes by column.
-pub(crate) const CACHE_BYTES_MAX: [u64; COLUMNS] =
+pub(in crate::config) const CACHE_BYTES_MAX: [u64; COLUMNS] =
     [50 * MIB, 50 * MIB, 50 * MIB, 50 * MIB, 50 * MIB, 50 * MIB, 128 * MIB, 256 * MIB, 512 * MIB];
 
 #[rustfmt::skip]
