@@ -1,3 +1,5 @@
+//! What holds without a word, and which file is read.
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Single keys: ranges, defaults, special values.
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! The effective configuration and its secrets.
+
 use serde_json::Value;
 
 use super::{Sources, nothing, yaml};

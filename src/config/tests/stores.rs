@@ -1,3 +1,5 @@
+//! `output`.
+
 use std::time::Duration;
 
 use super::{Sources, nothing, yaml};

@@ -1,3 +1,5 @@
+//! The `ssl` sections.
+
 use std::path::PathBuf;
 use std::time::Duration;
 
