@@ -90,6 +90,7 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
             match timer {
                 Timer::Deadline(id) => self.expire(id),
                 Timer::Accept => self.network.descriptor_freed = true,
+                Timer::Places => self.free_places(),
                 Timer::Hour => {
                     self.network.timers.set(self.now.mono + HOUR, Timer::Hour);
                     hooks.hourly(self.now);
