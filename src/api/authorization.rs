@@ -39,7 +39,7 @@ mod tests {
         let key = parse(&STANDARD.encode("id:key")).unwrap();
         assert_eq!((key.id.as_str(), key.secret.as_str()), ("id", "key"));
         assert_eq!(parse("!!").unwrap_err(), ApiError::InvalidToken);
-        assert_eq!(parse(STANDARD.encode("a:b").trim_end_matches('=')).unwrap_err(), ApiError::InvalidToken);
+        assert_eq!(parse(STANDARD.encode("a:bc").trim_end_matches('=')).unwrap_err(), ApiError::InvalidToken);
         assert_eq!(parse(&STANDARD.encode([0xff, b':'])).unwrap_err(), ApiError::InvalidToken);
         assert_eq!(parse(&STANDARD.encode("a")).unwrap_err(), ApiError::MalformedToken);
         assert_eq!(parse(&STANDARD.encode("a:b:c")).unwrap_err(), ApiError::MalformedToken);

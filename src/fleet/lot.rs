@@ -218,9 +218,9 @@ mod tests {
         let (second, older) = lot.claim("a", &policy(), 1, -1);
         assert_eq!(older.unwrap().connection.index, 1);
         assert!(lot.leave(first).is_none());
-        assert_eq!(lot.put_action("a", &action(1)), None);
         assert!(lot.park(second, parked(2)));
         assert_eq!(lot.put_action("a", &action(2)), Some(second));
+        assert_eq!(lot.put_action("a", &action(3)), None, "it stands in the queue");
         assert_eq!((lot.len(), lot.parked()), (1, 1));
     }
 

@@ -97,7 +97,9 @@ impl Revision {
 
     /// The whole answer to the check-in of `agent`.
     pub fn answer(&self, agent: &str, gzip: bool) -> Body {
-        let mut own = json_text(agent).trim_matches('"').as_bytes().to_vec();
+        // without its quotes, which the constant parts have
+        let quoted = json_text(agent);
+        let mut own = quoted[1..quoted.len() - 1].as_bytes().to_vec();
         own.extend_from_slice(TAIL.as_bytes());
         // ids are bounded by the request head, far below a stored block
         if gzip && own.len() <= STORED_BYTES_MAX { self.gzipped(&own) } else { self.plain(own) }

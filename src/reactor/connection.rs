@@ -103,7 +103,7 @@ impl Connection {
 
     /// Whether something is, or may be, to be written.
     pub(super) fn has_output(&self) -> bool {
-        self.wants_write || self.closing.is_some() || !self.blocked.is_empty()
+        self.wants_write || !self.blocked.is_empty()
     }
 
     /// Reads what the socket has. Knows from a short read that it is empty now (epoll(7)).

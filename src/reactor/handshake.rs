@@ -1,13 +1,19 @@
 //! From the first byte of a TLS connection to the moment the core hears of it.
 
+use std::time::Duration;
+
 use super::HANDSHAKE_TIME_PER_TURN_MAX;
 use super::clock::Clock;
-use super::connection::Phase;
+use super::connection::{Connection, Phase};
 use super::core::{Core, Jobs};
+use super::network::Timer;
 use super::socket::Moved;
 use super::tls::{Certificates, RECORD_BYTES_MAX, Session, SessionError, Step};
-use super::turn::Turn;
+use super::turn::{Turn, millis};
 use crate::server::{ConnectionId, Event};
+
+/// A handshake that takes longer gives way to clients that wait for a place.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// What a client gets that speaks plain HTTP where TLS is spoken.
 const PLAIN_HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
@@ -55,12 +61,38 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
                 self.unqueue(id);
                 self.begin(id);
             } else {
-                return;
+                return self.want_places();
             }
             if clock.elapsed() >= until {
                 return;
             }
         }
+    }
+
+    /// If clients wait because all places are taken, they do not wait for the slowest.
+    fn want_places(&mut self) {
+        if !self.network.queues.waiting.is_empty() && !self.network.places_wanted {
+            self.network.places_wanted = true;
+            self.network.timers.set(self.now.mono + SLOW, Timer::Places);
+        }
+    }
+
+    /// While others wait, whoever is slow loses the place.
+    pub(super) fn free_places(&mut self) {
+        self.network.places_wanted = false;
+        if self.network.queues.waiting.is_empty()
+            || self.network.counts.handshakes < self.network.bounds.handshakes_max
+        {
+            return;
+        }
+        let fast_until =
+            millis(self.now.mono + self.network.bounds.handshake_time_max - SLOW.min(self.now.mono));
+        let is_slow = |connection: &Connection| {
+            connection.phase == Phase::Handshaking && connection.deadline_ms <= fast_until
+        };
+        let slow: Vec<_> =
+            self.network.connections.iter().filter(|(_, found)| is_slow(found)).map(|(id, _)| id).collect();
+        slow.into_iter().for_each(|id| self.lose(id));
     }
 
     fn unqueue(&mut self, id: ConnectionId) {

@@ -26,6 +26,8 @@ pub(super) struct Network {
     pub(super) counts: Counts,
     /// A descriptor was given back since accepting paused.
     pub(super) descriptor_freed: bool,
+    /// [`Timer::Places`] is set.
+    pub(super) places_wanted: bool,
 }
 
 /// The loop's own timers. Never cancelled: a ring that is stale is ignored.
@@ -35,6 +37,8 @@ pub(super) enum Timer {
     Deadline(ConnectionId),
     /// Try to accept again.
     Accept,
+    /// Clients wait for a place to begin their handshake: see who holds one for long.
+    Places,
     /// Call [`super::Hooks::hourly`].
     Hour,
 }
@@ -87,6 +91,7 @@ impl Network {
             bounds,
             counts: Counts::default(),
             descriptor_freed: false,
+            places_wanted: false,
         }
     }
 

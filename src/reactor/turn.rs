@@ -51,6 +51,8 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
                 Effect::Close { connection: id, lingering } => {
                     let Some(connection) = self.network.connections.get_mut(id) else { continue };
                     connection.closing = Some(if lingering { Closing::Lingering } else { Closing::AtOnce });
+                    // whatever it shows goes out first, announced or not
+                    connection.wants_write = true;
                     self.network.enqueue(id);
                 }
                 Effect::Store { lane, batch, operations } => self.jobs.store(lane, batch, operations),
@@ -88,6 +90,7 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
             match timer {
                 Timer::Deadline(id) => self.expire(id),
                 Timer::Accept => self.network.descriptor_freed = true,
+                Timer::Places => self.free_places(),
                 Timer::Hour => {
                     self.network.timers.set(self.now.mono + HOUR, Timer::Hour);
                     hooks.hourly(self.now);

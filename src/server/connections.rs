@@ -9,7 +9,6 @@ use crate::slots::SlotId;
 use crate::task::Reply;
 use crate::time::NEVER;
 
-use super::body::Collector;
 use super::exchange::Exchange;
 use super::{Effect, Server};
 
@@ -45,11 +44,7 @@ pub(super) enum Stage {
 
 impl Connection {
     pub(super) fn wants_input(&self) -> bool {
-        let inflating = self
-            .exchange
-            .as_ref()
-            .and_then(|exchange| exchange.body.as_ref())
-            .is_some_and(Collector::is_behind);
+        let inflating = self.exchange.as_ref().is_some_and(|exchange| exchange.is_behind());
         self.input.is_empty() && !inflating
     }
 
@@ -97,7 +92,7 @@ impl Server {
         self.take(id, &mut rest);
         let emptied = !waiting.is_empty() && rest.is_empty();
         self.keep(id, rest);
-        if emptied || self.wants_input(id) {
+        if emptied {
             self.effects.push_back(Effect::Read(id));
         }
     }
@@ -219,11 +214,17 @@ impl Server {
         match connection.stage {
             Stage::Idle | Stage::Parked(_) => self.drop_connection(id),
             Stage::Answering(_) => {}
-            Stage::Working(task) => {
-                if connection.http.phase() == Phase::Body && connection.input.is_empty() {
-                    self.body_failed(task, BodyError::Gone);
-                }
-            }
+            Stage::Working(_) => self.miss_body(id),
+        }
+    }
+
+    /// A handler that waits for a body whose rest will never come is told so.
+    pub(super) fn miss_body(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let missing =
+            connection.ended && connection.http.phase() == Phase::Body && connection.input.is_empty();
+        if let (true, Stage::Working(task)) = (missing, connection.stage) {
+            self.body_failed(task, BodyError::Gone);
         }
     }
 

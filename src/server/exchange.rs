@@ -35,7 +35,7 @@ pub(super) struct Exchange {
     /// The body came to its end before anybody asked for it: it has none.
     pub(super) body_ended: bool,
     /// Set once the handler asked for the body.
-    pub(super) body: Option<Collector>,
+    pub(super) body: Option<Box<Collector>>,
 }
 
 impl Exchange {
@@ -75,7 +75,7 @@ impl Exchange {
 
     /// Whether the body is being inflated and more of it cannot be taken.
     pub(super) fn is_behind(&self) -> bool {
-        self.body.as_ref().is_some_and(Collector::is_behind)
+        self.body.as_ref().is_some_and(|body| body.is_behind())
     }
 
     pub(super) fn is_answered(&self) -> bool {

@@ -135,6 +135,7 @@ impl Server {
                 self.tasks.get_mut(id)?.waiting = Waiting::Body;
                 // bytes that came with the head, taken once this poll is over
                 self.pump(connection);
+                self.miss_body(connection);
                 return None;
             }
             Ask::Respond(response) => {

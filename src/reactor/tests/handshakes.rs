@@ -131,6 +131,22 @@ fn more_clients_than_places_are_all_served() {
 }
 
 #[test]
+fn slow_clients_do_not_keep_their_places_while_others_wait() {
+    let bounds =
+        Bounds { handshakes_max: 2, handshake_time_max: Duration::from_secs(600), ..Bounds::default() };
+    let (running, config) = with_bounds(bounds);
+    let slow: Vec<_> = (0..2)
+        .map(|_| {
+            let mut stream = running.connect();
+            stream.write_all(&client_hello(&config)[..20]).unwrap();
+            stream
+        })
+        .collect();
+    works(running.external, &config);
+    drop(slow);
+}
+
+#[test]
 fn handshakes_hold_a_bounded_number_of_bytes_together() {
     let bounds = Bounds { handshake_bytes_max: 1_000, ..Bounds::default() };
     let (running, config) = with_bounds(bounds);

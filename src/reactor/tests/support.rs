@@ -43,8 +43,6 @@ pub(super) enum Command {
     Show(usize),
     /// Close this connection.
     Close(ConnectionId, bool),
-    /// Keep connections open that the peer has ended.
-    KeepEnded,
 }
 
 /// Echoes; closes when the peer has ended and everything is echoed.
@@ -53,7 +51,6 @@ pub(super) struct Echo {
     connections: BTreeMap<ConnectionId, Output>,
     effects: VecDeque<Effect>,
     listens: bool,
-    keeps_ended: bool,
 }
 
 #[derive(Default)]
@@ -87,7 +84,6 @@ impl Echo {
             Command::Close(connection, lingering) => {
                 self.effects.push_back(Effect::Close { connection, lingering })
             }
-            Command::KeepEnded => self.keeps_ended = true,
         }
     }
 
@@ -123,9 +119,7 @@ impl Core for Echo {
             }
             Event::Ended { connection } => {
                 self.tell(Seen::Ended(connection));
-                if !self.keeps_ended {
-                    self.effects.push_back(Effect::Close { connection, lingering: false });
-                }
+                self.effects.push_back(Effect::Close { connection, lingering: false });
             }
             Event::Lost { connection } => {
                 assert!(self.connections.remove(&connection).is_some(), "lost once");
@@ -199,13 +193,7 @@ pub(super) fn start(settings: Settings) -> Running {
     let (seen, receiver) = channel();
     let sender = reactor.sender();
     let run = move || {
-        let mut echo = Echo {
-            seen,
-            connections: BTreeMap::new(),
-            effects: VecDeque::new(),
-            listens: true,
-            keeps_ended: false,
-        };
+        let mut echo = Echo { seen, connections: BTreeMap::new(), effects: VecDeque::new(), listens: true };
         reactor.run(&mut echo, &mut NoJobs, &mut ()).unwrap();
     };
     let thread = Builder::new().name("reactor".to_owned()).spawn(run).unwrap();

@@ -65,6 +65,16 @@ fn http_1_1_is_chosen_when_offered() {
     assert_eq!(client.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
 }
 
+#[test]
+fn a_client_that_speaks_only_h2_is_told_that_there_is_none() {
+    let (running, config) = tls(&TLS13);
+    let mut config = ClientConfig::clone(&config);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let mut client = client(running.external, &Arc::new(config));
+    let error = client.write_all(b"x").and_then(|()| client.read_exact(&mut [0])).unwrap_err();
+    assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
+}
+
 /// Everything the client sends goes out a byte at a time.
 struct Drip(std::net::TcpStream);
 

@@ -13,6 +13,6 @@ mod settings;
 mod verify;
 
 pub use error::TlsError;
-pub(crate) use provider::provider;
+pub use provider::provider;
 pub use reload::Certificates;
 pub(crate) use session::{Outgoing, PLAIN_BYTES_MAX, RECORD_BYTES_MAX, Session, SessionError, Step};

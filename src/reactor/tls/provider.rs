@@ -12,8 +12,8 @@ use rustls::crypto::ring as chosen;
 #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
 compile_error!("one of the features aws-lc-rs and ring is needed");
 
-/// All that the provider has.
-pub(crate) fn provider() -> CryptoProvider {
+/// All that the provider has; for our TLS clients too.
+pub fn provider() -> CryptoProvider {
     chosen::default_provider()
 }
 

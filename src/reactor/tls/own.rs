@@ -1,1 +1,0 @@
-//! Our own CA and server certificate.
