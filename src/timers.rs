@@ -133,9 +133,9 @@ mod tests {
     fn rings_at_its_time_and_once() {
         let mut timers = Timers::default();
         timers.set(Duration::from_millis(25), 1);
-        assert_eq!(rung_at(&mut timers, 24), []);
+        assert_eq!(rung_at(&mut timers, 24), [0u64; 0]);
         assert_eq!(rung_at(&mut timers, 30), [1]);
-        assert_eq!(rung_at(&mut timers, 40), []);
+        assert_eq!(rung_at(&mut timers, 40), [0u64; 0]);
         assert_eq!(timers.wake_at(), None);
     }
 

@@ -6,11 +6,27 @@
 mod answer;
 pub mod batch;
 mod operation;
+mod directory;
+mod documents;
+pub mod embedded;
+mod keys;
+pub mod memory;
+mod news;
+pub mod pool;
+mod retention;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 pub use answer::{ActionLookup, Answer, StoreError, StoreResult};
+pub use directory::{DirectoryError, DirectoryLock};
+pub use documents::{DEFAULT_POLICY_ID, default_policy};
+pub use embedded::{Embedded, EmbeddedWatch};
+pub use memory::{Memory, MemoryWatch};
 pub use operation::{Enrollment, Lane, Operation, Written};
+pub use pool::{Pool, PoolEvent};
+pub use retention::Retention;
 
 use crate::model::{Action, Policy};
 

@@ -1,0 +1,172 @@
+//! Documents as JSON text under the field names of the Elasticsearch indices (elasticsearch.md, "Indices and mappings"),
+//! and partial updates of them. The reading side is in [`crate::model`].
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::StoreError;
+use crate::model::raw::{Raw, raw};
+use crate::model::{Action, ApiKey, Change, EnrollmentToken, Policy, Signed};
+use crate::time::Timestamp;
+
+/// A document opened at its top level; the values stay as they were written.
+pub(super) type Object<'a> = BTreeMap<&'a str, &'a RawValue>;
+
+/// At most so many actions answer one search for pending actions (checkin.md, "Order of work", 7).
+pub(super) const PENDING_ACTIONS_MAX: usize = 100;
+
+/// Opens a document.
+pub(super) fn open(json: &str) -> Result<Object<'_>, serde_json::Error> {
+    serde_json::from_str(json)
+}
+
+/// A document as text.
+pub(super) fn text(object: &Object<'_>) -> String {
+    raw(object).get().to_owned()
+}
+
+/// Applies one change of a partial update.
+pub(super) fn change<'a>(object: &mut Object<'a>, field: &'a str, change: &'a Change) {
+    match change {
+        Change::Set(value) => object.insert(field, value),
+        Change::Remove => object.remove(field),
+    };
+}
+
+/// A text field; empty where absent or malformed.
+pub(super) fn string(object: &Object<'_>, field: &str) -> String {
+    object.get(field).and_then(|value| serde_json::from_str(value.get()).ok()).unwrap_or_default()
+}
+
+/// A time; `None` where absent or malformed.
+pub(super) fn time(object: &Object<'_>, field: &str) -> Option<Timestamp> {
+    Timestamp::parse(&string(object, field))
+}
+
+/// How the documents hold times: whole seconds since 1970.
+pub(super) fn seconds(time: Timestamp) -> i64 {
+    time.0.div_euclid(1000)
+}
+
+/// The text of a time that was kept as [`seconds`].
+pub(super) fn rfc3339(seconds: i64) -> String {
+    Timestamp(seconds.saturating_mul(1000)).rfc3339()
+}
+
+/// Why nothing can be made of a document.
+pub(super) fn unreadable(error: &serde_json::Error) -> StoreError {
+    StoreError::Failed { status: 500, reason: format!("a document is not a JSON object: {error}") }
+}
+
+#[derive(Serialize)]
+struct ActionDocument<'a> {
+    action_id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    input_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Raw>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    expiration: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    start_time: &'a str,
+    rollout_duration_seconds: i64,
+    timeout: i64,
+    #[serde(rename = "@timestamp")]
+    timestamp: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    traceparent: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed: Option<&'a Signed>,
+    namespaces: &'a [String],
+    secret_references: Vec<SecretReference<'a>>,
+}
+
+#[derive(Serialize)]
+struct SecretReference<'a> {
+    id: &'a str,
+}
+
+/// An action's document without `agents`.
+pub(super) fn action(action: &Action) -> Raw {
+    let references = action.secret_references.iter();
+    raw(&ActionDocument {
+        action_id: &action.action_id,
+        kind: &action.kind,
+        input_type: &action.input_type,
+        data: action.data.as_ref(),
+        expiration: &action.expiration,
+        start_time: &action.start_time,
+        rollout_duration_seconds: action.rollout_duration_seconds,
+        timeout: action.timeout,
+        timestamp: &action.timestamp,
+        traceparent: &action.traceparent,
+        signed: action.signed.as_ref(),
+        namespaces: &action.namespaces,
+        secret_references: references.map(|id| SecretReference { id }).collect(),
+    })
+}
+
+#[derive(Serialize)]
+struct PolicyDocument<'a> {
+    policy_id: &'a str,
+    revision_idx: i64,
+    #[serde(rename = "@timestamp")]
+    timestamp: &'a str,
+    data: &'a Raw,
+    unenroll_timeout: i64,
+    namespaces: &'a [String],
+    default_fleet_server: bool,
+}
+
+/// A revision's document.
+pub(super) fn policy(policy: &Policy) -> Raw {
+    raw(&PolicyDocument {
+        policy_id: &policy.policy_id,
+        revision_idx: policy.revision_idx,
+        timestamp: &policy.timestamp,
+        data: &policy.data,
+        unenroll_timeout: policy.unenroll_timeout_seconds,
+        namespaces: &policy.namespaces,
+        default_fleet_server: policy.default_fleet_server,
+    })
+}
+
+/// An active enrollment token for `policy_id`.
+pub(super) fn token(key: &ApiKey, policy_id: &str, name: &str, at: Timestamp) -> EnrollmentToken {
+    EnrollmentToken {
+        api_key_id: key.id.clone(),
+        api_key: key.token(),
+        policy_id: policy_id.to_owned(),
+        active: true,
+        name: name.to_owned(),
+        namespaces: Vec::new(),
+        created_at: at.rfc3339(),
+    }
+}
+
+/// Id of the policy that the first start makes.
+pub const DEFAULT_POLICY_ID: &str = "default";
+
+/// The policy that the first start makes (interface.md, "First start on the embedded store").
+pub fn default_policy(now: Timestamp) -> Policy {
+    let data = serde_json::json!({
+        "id": DEFAULT_POLICY_ID,
+        "revision": 1,
+        "outputs": {"default": {"type": "elasticsearch", "hosts": ["http://localhost:9200"]}},
+        "inputs": [],
+        "agent": {"monitoring": {"enabled": false}},
+    });
+    Policy {
+        policy_id: DEFAULT_POLICY_ID.to_owned(),
+        revision_idx: 1,
+        timestamp: now.rfc3339(),
+        data: raw(&data),
+        unenroll_timeout_seconds: 0,
+        namespaces: Vec::new(),
+        default_fleet_server: false,
+    }
+}

@@ -1,0 +1,105 @@
+//! The store in one SQLite file: WAL, one writing connection with group commit, two reading ones. SQL is known here and
+//! nowhere else.
+//!
+//! An answer to a write leaves only after the commit that holds it has been synced. A failure of the disk rolls the whole
+//! batch back and answers [`super::StoreError::Unavailable`]; the next batch tries anew, so the store recovers with its disk.
+
+mod actions;
+mod agent_writes;
+mod agents;
+mod backup;
+mod cleanup;
+mod connection;
+mod fault;
+mod open;
+mod policies;
+mod read;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod watch;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+
+pub use open::OpenError;
+pub use watch::EmbeddedWatch;
+
+use self::fault::misplaced;
+use self::read::Reader;
+use self::writer::Writer;
+use super::directory::DirectoryLock;
+use super::news::News;
+use super::retention::Retention;
+use super::{Lane, Operation, Store, StoreResult};
+
+/// The store in a data directory, which is held as long as this lives.
+pub struct Embedded {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// For [`Lane::Read`].
+    look_ups: Mutex<Connection>,
+    /// For [`Lane::Search`] and the watch.
+    searches: Mutex<Connection>,
+    writer: Mutex<Writer>,
+    news: Arc<News>,
+    file: PathBuf,
+    retention: Retention,
+    /// Last, so that it is released after the connections are closed.
+    _lock: DirectoryLock,
+}
+
+impl Store for Embedded {
+    fn run(&self, batch: Vec<Operation>) -> Vec<StoreResult> {
+        match batch.first().map(Operation::lane) {
+            None => Vec::new(),
+            Some(Lane::Read) => Reader::new(&lock(&self.inner.look_ups)).batch(batch),
+            Some(Lane::Search) => Reader::new(&lock(&self.inner.searches)).batch(batch),
+            Some(Lane::Write) => self.inner.write(batch),
+            Some(Lane::Operator) => {
+                batch.into_iter().map(|operation| self.inner.operate(operation)).collect()
+            }
+        }
+    }
+
+    fn workers(&self, _lane: Lane) -> usize {
+        // each lane has one connection, and SQLite one writer
+        1
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        self.inner.news.close();
+    }
+}
+
+impl Inner {
+    fn write(&self, batch: Vec<Operation>) -> Vec<StoreResult> {
+        lock(&self.writer).batch(&self.news, batch)
+    }
+
+    fn operate(&self, operation: Operation) -> StoreResult {
+        match operation {
+            Operation::Cleanup { now } => cleanup::run(self, now),
+            Operation::Backup(path) => backup::run(&self.file, &path),
+            operation if operation.lane() == Lane::Operator => self.report(operation),
+            _ => Err(misplaced()),
+        }
+    }
+
+    /// Operators ask now and then: their connection lives as long as the question, and no memory is held for the next.
+    fn report(&self, operation: Operation) -> StoreResult {
+        let connection = connection::reading(&self.file).map_err(|error| fault::unavailable(&error))?;
+        Reader::new(&connection).one(operation)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,103 @@
+//! The store in plain collections: the reference for the other stores and the simulator's store. Deterministic: random
+//! bytes come from a seed, order from `BTreeMap`. Nothing is kept beyond the process.
+
+mod agents;
+mod cleanup;
+mod read;
+mod state;
+mod write;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use self::state::State;
+use super::news::{Follower, News, Source};
+use super::{Changes, Lane, Operation, Retention, Store, StoreResult, Watch};
+use crate::model::{Action, Policy};
+
+/// A store that forgets everything when it is dropped. Empty at first: there is no first start.
+pub struct Memory {
+    inner: Arc<Inner>,
+}
+
+/// Tells what changed in a [`Memory`]; over when that is dropped. Shares its news with [`Memory::changes`]: each is told
+/// once, to whichever asks first.
+pub struct MemoryWatch {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    state: Mutex<State>,
+    news: News,
+    follower: Mutex<Follower>,
+    retention: Retention,
+}
+
+impl Memory {
+    /// An empty store whose keys and ids follow from `seed`, and its watch.
+    pub fn new(seed: u64) -> (Memory, MemoryWatch) {
+        Memory::with_retention(seed, Retention::default())
+    }
+
+    /// The same with times of its own.
+    pub fn with_retention(seed: u64, retention: Retention) -> (Memory, MemoryWatch) {
+        let inner = Arc::new(Inner {
+            state: Mutex::new(State::new(seed)),
+            news: News::new(-1),
+            follower: Mutex::default(),
+            retention,
+        });
+        (Memory { inner: Arc::clone(&inner) }, MemoryWatch { inner })
+    }
+
+    /// All that changed since the last call, without waiting; the first time what a watch tells at its start.
+    pub fn changes(&self) -> Vec<Changes> {
+        lock(&self.inner.follower).drain(&self.inner.news, &*self.inner)
+    }
+}
+
+impl Store for Memory {
+    fn run(&self, batch: Vec<Operation>) -> Vec<StoreResult> {
+        let mut state = lock(&self.inner.state);
+        let answers =
+            batch.into_iter().map(|operation| state.run(operation, &self.inner.retention)).collect();
+        let policies = std::mem::take(&mut state.changed_policies);
+        self.inner.news.committed(policies, state.sequences.actions);
+        answers
+    }
+
+    fn workers(&self, _lane: Lane) -> usize {
+        1
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.inner.news.close();
+    }
+}
+
+impl Watch for MemoryWatch {
+    fn next(&mut self) -> Option<Changes> {
+        lock(&self.inner.follower).next(&self.inner.news, || Some(Arc::clone(&self.inner)))
+    }
+}
+
+impl Source for Inner {
+    fn newest_policies(&self) -> Result<Vec<Arc<Policy>>, String> {
+        Ok(lock(&self.state).newest_policies())
+    }
+
+    fn newest_policy(&self, policy_id: &str) -> Result<Option<Arc<Policy>>, String> {
+        Ok(lock(&self.state).policy(policy_id, None))
+    }
+
+    fn actions(&self, after: i64, up_to: i64) -> Result<(Vec<Arc<Action>>, i64), String> {
+        Ok((lock(&self.state).actions_between(after, up_to), up_to))
+    }
+
+    fn probe(&self) {}
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
