@@ -20,4 +20,5 @@ pub mod task;
 pub mod handlers;
 pub mod server;
 pub mod reactor;
+pub mod serve;
 pub mod operator;

@@ -85,7 +85,8 @@ impl Cx {
 
     /// Looks at the fleet state or changes it. Facts read before an `.await` may be out of date after it.
     pub fn fleet<R>(&self, look: impl FnOnce(&mut Fleet) -> R) -> R {
-        let mut fleet = self.desk.loan.fleet.take().expect("the fleet is lent while a task is polled, to one closure");
+        let mut fleet =
+            self.desk.loan.fleet.take().expect("the fleet is lent while a task is polled, to one closure");
         let result = look(&mut fleet);
         self.desk.loan.fleet.set(Some(fleet));
         result
@@ -191,7 +192,9 @@ impl Task {
         match (poll, self.desk.ask.take()) {
             (Ok(Poll::Ready(outcome)), _) => Progress::Ends(outcome),
             (Ok(Poll::Pending), Some(ask)) => Progress::Asks(ask),
-            (Ok(Poll::Pending), None) => Progress::Fails("a handler waits for something that nobody will bring"),
+            (Ok(Poll::Pending), None) => {
+                Progress::Fails("a handler waits for something that nobody will bring")
+            }
             (Err(_), _) => Progress::Fails("a handler panicked"),
         }
     }

@@ -134,8 +134,12 @@ mod tests {
 
     #[test]
     fn the_status_is_the_highest_of_the_items() {
-        let (status, answer) = AcksAnswer::of(vec![AckItem::status(200), AckItem::status(404), AckItem::status(400)]);
+        let (status, answer) =
+            AcksAnswer::of(vec![AckItem::status(200), AckItem::status(404), AckItem::status(400)]);
         let json = serde_json::to_value(&answer).unwrap();
-        assert_eq!((status, &json["errors"], json["items"][1]["message"].as_str()), (404, &true.into(), Some("Not Found")));
+        assert_eq!(
+            (status, &json["errors"], json["items"][1]["message"].as_str()),
+            (404, &true.into(), Some("Not Found"))
+        );
     }
 }

@@ -138,7 +138,10 @@ const SHAPES: [(&str, Shape); 9] = [
     ("CANCEL", Shape::Keys(&[required("target_id", Kind::Text)])),
     (
         "REQUEST_DIAGNOSTICS",
-        Shape::NullOrKeys(&[optional("additional_metrics", Kind::Texts), optional("exclude_events_log", Kind::Flag)]),
+        Shape::NullOrKeys(&[
+            optional("additional_metrics", Kind::Texts),
+            optional("exclude_events_log", Kind::Flag),
+        ]),
     ),
     (
         "MIGRATE",
@@ -171,7 +174,8 @@ fn data(action: &Action) -> Result<Value, String> {
     if nothing_stored {
         return Ok(Value::Null);
     }
-    let stored: Option<Map<String, Value>> = serde_json::from_str(stored).map_err(|_| "its data is not an object")?;
+    let stored: Option<Map<String, Value>> =
+        serde_json::from_str(stored).map_err(|_| "its data is not an object")?;
     match keys {
         None => Ok(stored.unwrap_or_default().into()),
         Some(keys) => pick(keys, &stored.unwrap_or_default()).map(Value::Object),

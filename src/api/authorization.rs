@@ -23,7 +23,9 @@ pub fn parse(token: &str) -> Result<ApiKey, ApiError> {
     let bytes = STANDARD.decode(token.trim()).map_err(|_| ApiError::InvalidToken)?;
     let text = String::from_utf8(bytes).map_err(|_| ApiError::InvalidToken)?;
     match text.split_once(':') {
-        Some((id, secret)) if !secret.contains(':') => Ok(ApiKey { id: id.to_owned(), secret: secret.to_owned() }),
+        Some((id, secret)) if !secret.contains(':') => {
+            Ok(ApiKey { id: id.to_owned(), secret: secret.to_owned() })
+        }
         _ => Err(ApiError::MalformedToken),
     }
 }
@@ -37,7 +39,7 @@ mod tests {
         let key = parse(&STANDARD.encode("id:key")).unwrap();
         assert_eq!((key.id.as_str(), key.secret.as_str()), ("id", "key"));
         assert_eq!(parse("!!").unwrap_err(), ApiError::InvalidToken);
-        assert_eq!(parse(STANDARD.encode("a:b").trim_end_matches('=')).unwrap_err(), ApiError::InvalidToken);
+        assert_eq!(parse(STANDARD.encode("a:bc").trim_end_matches('=')).unwrap_err(), ApiError::InvalidToken);
         assert_eq!(parse(&STANDARD.encode([0xff, b':'])).unwrap_err(), ApiError::InvalidToken);
         assert_eq!(parse(&STANDARD.encode("a")).unwrap_err(), ApiError::MalformedToken);
         assert_eq!(parse(&STANDARD.encode("a:b:c")).unwrap_err(), ApiError::MalformedToken);

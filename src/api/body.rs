@@ -23,7 +23,9 @@ impl<'a> Fields<'a> {
     pub fn open(body: &'a [u8]) -> Result<Self, ApiError> {
         match serde_json::Deserializer::from_slice(body).into_iter::<Fields<'a>>().next() {
             Some(Ok(fields)) => Ok(fields),
-            Some(Err(error)) => Err(ApiError::bad(format!("the body is not the JSON object expected: {error}"))),
+            Some(Err(error)) => {
+                Err(ApiError::bad(format!("the body is not the JSON object expected: {error}")))
+            }
             None => Err(ApiError::bad("the body is empty")),
         }
     }
@@ -51,7 +53,9 @@ impl<'a> Fields<'a> {
     /// The object in this field, opened; `None` if absent or null.
     pub fn object(&self, name: &'static str) -> Result<Option<Fields<'a>>, ApiError> {
         let Some(value) = self.raw(name) else { return Ok(None) };
-        serde_json::from_str(value.get()).map(Some).map_err(|_| ApiError::bad(format!("{name}: not an object")))
+        serde_json::from_str(value.get())
+            .map(Some)
+            .map_err(|_| ApiError::bad(format!("{name}: not an object")))
     }
 
     /// The field byte for byte, if present and not null; an error if it is nested too deeply to be stored.

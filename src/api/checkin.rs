@@ -71,7 +71,10 @@ fn policy(fields: &Fields<'_>) -> Result<Option<(String, i64)>, ApiError> {
 
 /// Unreadable ones are logged and ignored.
 fn rollbacks(fields: &Fields<'_>) -> Option<Raw> {
-    let upgrade = fields.object("upgrade").inspect_err(|error| ::log::warn!("upgrade is ignored: {error:?}")).ok()??;
+    let upgrade = fields
+        .object("upgrade")
+        .inspect_err(|error| ::log::warn!("upgrade is ignored: {error:?}"))
+        .ok()??;
     let rollbacks = upgrade.stored("rollbacks").ok().flatten()?;
     if !rollbacks.get().starts_with('[') {
         ::log::warn!("upgrade.rollbacks is ignored: not an array");
@@ -82,7 +85,8 @@ fn rollbacks(fields: &Fields<'_>) -> Option<Raw> {
 
 fn poll_timeout(fields: &Fields<'_>) -> Result<Option<Duration>, ApiError> {
     let Some(text) = fields.optional::<String>("poll_timeout")? else { return Ok(None) };
-    let nanos = go_duration_nanos(&text).ok_or_else(|| ApiError::bad("poll_timeout: not a duration such as \"5m0s\""))?;
+    let nanos = go_duration_nanos(&text)
+        .ok_or_else(|| ApiError::bad("poll_timeout: not a duration such as \"5m0s\""))?;
     // zero is as if absent; a negative one is the shortest
     Ok((nanos != 0).then(|| Duration::from_nanos(u64::try_from(nanos).unwrap_or(1))))
 }
@@ -109,7 +113,8 @@ pub fn unhealthy_reasons(components: &Raw) -> Vec<String> {
     let (mut input, mut output, mut other) = (false, false, false);
     for component in components.iter().filter(|component| failing(component)) {
         let units = component["units"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let of_type = |kind: &str| units.iter().any(|unit| failing(unit) && unit["type"].as_str() == Some(kind));
+        let of_type =
+            |kind: &str| units.iter().any(|unit| failing(unit) && unit["type"].as_str() == Some(kind));
         let (in_input, in_output) = (of_type("input"), of_type("output"));
         input |= in_input;
         output |= in_output;
@@ -171,7 +176,9 @@ mod tests {
 
     #[test]
     fn the_poll_ends_two_minutes_before_the_client_and_never_within_one() {
-        let times = |asked: u64| poll_times(Some(Duration::from_secs(asked)), Duration::ZERO, Duration::from_secs(3_600));
+        let times = |asked: u64| {
+            poll_times(Some(Duration::from_secs(asked)), Duration::ZERO, Duration::from_secs(3_600))
+        };
         assert_eq!(times(60), Duration::from_secs(60));
         assert_eq!(times(600), Duration::from_secs(480));
         assert_eq!(times(100_000), Duration::from_secs(3_600));

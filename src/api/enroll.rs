@@ -63,7 +63,9 @@ fn metadata(fields: &Fields<'_>) -> Result<(Option<Raw>, Vec<String>), ApiError>
 
 /// `local_metadata` with `elastic.agent.id` set to the agent's id, if that key is there.
 pub fn with_agent_id(local_metadata: Raw, agent: &str) -> Raw {
-    let Ok(mut value) = serde_json::from_str::<serde_json::Value>(local_metadata.get()) else { return local_metadata };
+    let Ok(mut value) = serde_json::from_str::<serde_json::Value>(local_metadata.get()) else {
+        return local_metadata;
+    };
     match value.pointer_mut("/elastic/agent/id") {
         Some(id) => {
             *id = agent.into();
@@ -129,7 +131,8 @@ mod tests {
 
     #[test]
     fn tags_are_sorted_and_unique() {
-        let request = EnrollRequest::read(br#"{"type":"PERMANENT","metadata":{"tags":["b","a","b"]}}"#).unwrap();
+        let request =
+            EnrollRequest::read(br#"{"type":"PERMANENT","metadata":{"tags":["b","a","b"]}}"#).unwrap();
         assert_eq!(request.tags, ["a", "b"]);
     }
 

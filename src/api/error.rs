@@ -112,7 +112,10 @@ impl ApiError {
             Self::StoreUnavailable => (503, "ServiceUnavailable", UNAVAILABLE),
             Self::NotFound => (404, "NotFound", "not found"),
             Self::Internal => (500, "InternalServerError", "the server has met an error of its own"),
-            Self::ApiVersionFormat(_) | Self::ApiVersionUnsupported(_) | Self::BadRequest(_) | Self::StoreFailed { .. } => {
+            Self::ApiVersionFormat(_)
+            | Self::ApiVersionUnsupported(_)
+            | Self::BadRequest(_)
+            | Self::StoreFailed { .. } => {
                 return self.telling_row();
             }
         };
@@ -125,12 +128,17 @@ impl ApiError {
             Self::ApiVersionFormat(got) => (
                 400,
                 "ErrInvalidAPIVersionFormat".into(),
-                format!("received {got:?}, expected a date as in \"{}\"", crate::api::route::API_VERSION).into(),
+                format!("received {got:?}, expected a date as in \"{}\"", crate::api::route::API_VERSION)
+                    .into(),
             ),
             Self::ApiVersionUnsupported(got) => (
                 400,
                 "ErrUnsupportedAPIVersion".into(),
-                format!("received {got:?}, is not supported, expected \"{}\"", crate::api::route::API_VERSION).into(),
+                format!(
+                    "received {got:?}, is not supported, expected \"{}\"",
+                    crate::api::route::API_VERSION
+                )
+                .into(),
             ),
             Self::StoreFailed { status, reason } => {
                 (503, format!("elastic fail {status}: {reason}").into(), "elasticsearch error".into())

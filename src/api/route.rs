@@ -113,7 +113,9 @@ mod tests {
     #[test]
     fn paths_are_exact() {
         assert_eq!(route("GET", "/api/status"), found(Operation::Status, ""));
-        for path in ["/api/status/", "/api//status", "/api/fleet/agents/temporary", "/api/fleet/agents//checkin", "/"] {
+        for path in
+            ["/api/status/", "/api//status", "/api/fleet/agents/temporary", "/api/fleet/agents//checkin", "/"]
+        {
             assert_eq!(route("GET", path), Routed::NotFound, "{path}");
         }
     }

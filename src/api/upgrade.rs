@@ -75,11 +75,14 @@ fn downloading(metadata: &Map<String, Value>) -> Result<Value, ApiError> {
             kept.insert("download_rate".into(), number.clone());
         }
         Some(Value::String(text)) => {
-            let rate = download_rate(text)
-                .ok_or_else(|| ApiError::bad("upgrade_details.metadata.download_rate: not a rate such as \"1.5MBps\""))?;
+            let rate = download_rate(text).ok_or_else(|| {
+                ApiError::bad("upgrade_details.metadata.download_rate: not a rate such as \"1.5MBps\"")
+            })?;
             kept.insert("download_rate".into(), json!(rate));
         }
-        Some(_) => return Err(ApiError::bad("upgrade_details.metadata.download_rate: neither a number nor a text")),
+        Some(_) => {
+            return Err(ApiError::bad("upgrade_details.metadata.download_rate: neither a number nor a text"));
+        }
     }
     keep_text(metadata, "retry_error_msg", &mut kept)?;
     keep_text(metadata, "retry_until", &mut kept)?;
@@ -136,14 +139,18 @@ mod tests {
     fn failed_needs_its_error_and_keeps_only_what_is_known() {
         assert!(read(r#"{"state":"UPG_FAILED","metadata":{"error_msg":""}}"#).is_err());
         assert!(read(r#"{"state":"UPG_FAILED"}"#).is_err());
-        let kept = read(r#"{"state":"UPG_FAILED","metadata":{"error_msg":"x","failed_state":"UPG_WATCHING","y":1}}"#);
+        let kept = read(
+            r#"{"state":"UPG_FAILED","metadata":{"error_msg":"x","failed_state":"UPG_WATCHING","y":1}}"#,
+        );
         assert_eq!(kept.unwrap()["metadata"], json!({"error_msg": "x", "failed_state": "UPG_WATCHING"}));
     }
 
     #[test]
     fn scheduled_needs_its_time() {
         assert!(read(r#"{"state":"UPG_SCHEDULED","metadata":{}}"#).is_err());
-        assert!(read(r#"{"state":"UPG_SCHEDULED","metadata":{"scheduled_at":"2026-01-01T00:00:00Z"}}"#).is_ok());
+        assert!(
+            read(r#"{"state":"UPG_SCHEDULED","metadata":{"scheduled_at":"2026-01-01T00:00:00Z"}}"#).is_ok()
+        );
     }
 
     #[test]
@@ -161,7 +168,11 @@ mod tests {
 
     #[test]
     fn unknown_states_are_kept_as_sent() {
-        let kept = read(r#"{"action_id":"a","target_version":"9","state":"UPG_NEW","metadata":{"z":[1]}}"#).unwrap();
-        assert_eq!(kept, json!({"action_id":"a","target_version":"9","state":"UPG_NEW","metadata":{"z":[1]}}));
+        let kept =
+            read(r#"{"action_id":"a","target_version":"9","state":"UPG_NEW","metadata":{"z":[1]}}"#).unwrap();
+        assert_eq!(
+            kept,
+            json!({"action_id":"a","target_version":"9","state":"UPG_NEW","metadata":{"z":[1]}})
+        );
     }
 }

@@ -29,7 +29,8 @@ pub fn agent_version(user_agent: Option<&str>, newest: Version) -> Result<String
     let rest = lower.strip_prefix("elastic agent ").ok_or(ApiError::InvalidUserAgent)?;
     let text = rest.split('-').next().unwrap_or_default().trim();
     let text = text.strip_prefix('v').unwrap_or(text);
-    let (numbers, build) = text.split_once('+').map_or((text, None), |(numbers, build)| (numbers, Some(build)));
+    let (numbers, build) =
+        text.split_once('+').map_or((text, None), |(numbers, build)| (numbers, Some(build)));
     if build.is_some_and(|build| !is_build(build)) || numbers.is_empty() {
         return Err(ApiError::InvalidUserAgent);
     }
@@ -42,7 +43,8 @@ pub fn agent_version(user_agent: Option<&str>, newest: Version) -> Result<String
 
 fn check_numbers(numbers: &str) -> Result<Version, ApiError> {
     let glued = |part: &str| {
-        part.starts_with(|first: char| first.is_ascii_digit()) && part.chars().all(|c| c.is_ascii_alphanumeric())
+        part.starts_with(|first: char| first.is_ascii_digit())
+            && part.chars().all(|c| c.is_ascii_alphanumeric())
     };
     let mut last_glued = false;
     for part in numbers.split('.') {
@@ -81,17 +83,29 @@ mod tests {
 
     #[test]
     fn a_version_out_of_range_is_unsupported() {
-        for text in ["elastic agent 9.7.0", "elastic agent 7.12.9", "elastic agent 9.6.0beta1", "elastic agent 10"] {
+        for text in
+            ["elastic agent 9.7.0", "elastic agent 7.12.9", "elastic agent 9.6.0beta1", "elastic agent 10"]
+        {
             assert_eq!(check(text).unwrap_err(), ApiError::UnsupportedVersion, "{text}");
         }
     }
 
     #[test]
     fn anything_else_is_invalid() {
-        for text in ["elastic-agent 9.6.0", "Elastic Agent", "elastic agent ", "curl/8", "elastic agent 9.6.0 (x)", ""] {
+        for text in [
+            "elastic-agent 9.6.0",
+            "Elastic Agent",
+            "elastic agent ",
+            "curl/8",
+            "elastic agent 9.6.0 (x)",
+            "",
+        ] {
             assert_eq!(check(text).unwrap_err(), ApiError::InvalidUserAgent, "{text}");
         }
-        assert_eq!(agent_version(None, Version { major_minor: (9, 6) }).unwrap_err(), ApiError::InvalidUserAgent);
+        assert_eq!(
+            agent_version(None, Version { major_minor: (9, 6) }).unwrap_err(),
+            ApiError::InvalidUserAgent
+        );
     }
 
     #[test]

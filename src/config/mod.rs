@@ -34,12 +34,12 @@ pub use load::load;
 pub use logging::{LogFiles, Logging};
 pub use metrics::{Endpoint, Metrics};
 pub use report::{Error, Errors, Fault, Origin, ReferenceFault, Warning};
+pub use scalar::go_duration;
 pub use secret::Secret;
 pub use server::{
     Bulk, FeatureFlags, Gc, GracefulForceUnenroll, Pbkdf2, Pgp, Server, StaticPolicyToken, Timeouts,
 };
 pub use store::{Elasticsearch, EmbeddedStore, EnvironmentProxies, Header, Proxy, Retention, Store};
-pub use scalar::go_duration;
 pub use tls::{ClientAuthentication, ClientIdentity, ClientTls, PemSource, Protocol, Tls, VerificationMode};
 
 /// What the command line and the process bring.

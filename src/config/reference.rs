@@ -7,13 +7,23 @@ use super::tree::{Map, Node, Value};
 /// References that lead to references.
 const CHAIN_MAX: usize = 8;
 
+/// References that are looked up in all, those inside others each time anew.
+const STEPS_MAX: usize = 100_000;
+
 /// Nodes and bytes of the tree after expansion.
 const WEIGHT_MAX: usize = 16 * 1024 * 1024;
 
 /// The tree with every reference replaced; what cannot be is reported and left as failed.
 pub(super) fn expand(root: &Node, environment: &dyn Fn(&str) -> Option<String>, report: &mut Report) -> Node {
-    let mut expander =
-        Expander { root, environment, report, chain: Vec::new(), weight_left: WEIGHT_MAX, full: false };
+    let mut expander = Expander {
+        root,
+        environment,
+        report,
+        chain: Vec::new(),
+        steps_left: STEPS_MAX,
+        weight_left: WEIGHT_MAX,
+        full: false,
+    };
     expander.node(root, "")
 }
 
@@ -23,6 +33,7 @@ struct Expander<'a> {
     report: &'a mut Report,
     /// The settings being looked up, outermost first.
     chain: Vec<String>,
+    steps_left: usize,
     weight_left: usize,
     /// The bound was reported.
     full: bool,
@@ -44,7 +55,8 @@ impl Expander<'_> {
             Value::List { items, text } => {
                 self.charge(items.len(), origin, key);
                 let expand = |(index, item): (usize, &Node)| self.node(item, &below(key, &index.to_string()));
-                Value::List { items: items.iter().enumerate().map(expand).collect(), text: text.clone() }
+                let items = items.iter().enumerate().map(expand).collect();
+                Value::List { items, text: text.as_deref().and_then(|text| self.text_of_list(text, origin)) }
             }
             Value::Map(map) => {
                 self.charge(map.len(), origin, key);
@@ -58,6 +70,17 @@ impl Expander<'_> {
         Node::new(value, origin)
     }
 
+    /// The text that a list was split from. A fault in it is that of an item, which reports it.
+    fn text_of_list(&mut self, text: &str, origin: &Origin) -> Option<String> {
+        if !text.contains("${") {
+            return Some(text.to_owned());
+        }
+        match self.expanded(text, origin).ok()?.value {
+            Value::Text(text) | Value::List { text: Some(text), .. } => Some(text),
+            _ => None,
+        }
+    }
+
     fn text_node(&mut self, text: &str, origin: &Origin, key: &str) -> Node {
         if !self.charge(text.len(), origin, key) {
             return Node::new(Value::Failed, origin);
@@ -66,7 +89,8 @@ impl Expander<'_> {
             return Node::text(text, origin);
         }
         match self.expanded(text, origin) {
-            Ok(node) => node,
+            Ok(node) if self.charge(node.measure().0, origin, key) => node,
+            Ok(_) => Node::new(Value::Failed, origin),
             Err(fault) => {
                 self.report.error(origin, key, Fault::Reference(fault));
                 Node::new(Value::Failed, origin)
@@ -99,6 +123,7 @@ impl Expander<'_> {
 
     /// What a reference stands for, given what is between its braces.
     fn resolve(&mut self, inner: &str, origin: &Origin) -> Result<Node, ReferenceFault> {
+        self.steps_left = self.steps_left.checked_sub(1).ok_or(ReferenceFault::TooLarge)?;
         let (name, rest) = split_name(inner);
         let name = self.nested_text(name, origin)?;
         let found = self.look_up(&name, origin)?.filter(|node| !is_empty(node));

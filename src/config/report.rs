@@ -7,7 +7,7 @@ use std::sync::Arc;
 const ERRORS_MAX: usize = 100;
 
 /// Warnings beyond this number are left out.
-const WARNINGS_MAX: usize = 100;
+pub(super) const WARNINGS_MAX: usize = 100;
 
 /// Where a value was set.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Map as Shown, Value as Json};
 
 use super::Arguments;
-use super::report::{Fault, Origin, Report};
+use super::report::{Fault, Origin, Report, WARNINGS_MAX};
 use super::scalar;
 use super::tree::{Node, Value};
 
@@ -333,15 +333,13 @@ impl<'t> Section<'t, '_> {
         if self.knows_all {
             return;
         }
-        for key in self.each_key() {
-            if !self.asked.contains(&key) {
-                let nearest = self
-                    .asked
-                    .iter()
-                    .max_by(|one, other| likeness(key, one).total_cmp(&likeness(key, other)));
-                let nearest = nearest.map(|known| format!("; the nearest known key is {}", self.key(known)));
-                self.warn(key, format!("unknown key{}", nearest.unwrap_or_default()));
-            }
+        let keys = self.each_key();
+        let unknown = keys.into_iter().filter(|key| !self.asked.contains(key)).take(WARNINGS_MAX);
+        for key in unknown.collect::<Vec<_>>() {
+            let known = self.asked.iter().map(|known| (likeness(key, known), known));
+            let nearest = known.max_by(|one, other| one.0.total_cmp(&other.0));
+            let nearest = nearest.map(|(_, known)| format!("; the nearest known key is {}", self.key(known)));
+            self.warn(key, format!("unknown key{}", nearest.unwrap_or_default()));
         }
     }
 }

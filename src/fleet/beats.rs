@@ -32,13 +32,16 @@ impl Beats {
     /// When they have waited long enough.
     pub fn due_at(&self) -> Option<Duration> {
         let full = self.agents.len() >= BEATS_PER_WRITE_MAX;
-        self.since.filter(|_| !self.agents.is_empty()).map(|since| if full { since } else { since + BEATS_WAIT_MAX })
+        self.since
+            .filter(|_| !self.agents.is_empty())
+            .map(|since| if full { since } else { since + BEATS_WAIT_MAX })
     }
 
     /// Takes them all, for one or more writes of at most [`BEATS_PER_WRITE_MAX`].
     pub fn take(&mut self) -> Vec<Vec<String>> {
         self.since = None;
-        let agents: Vec<String> = std::mem::take(&mut self.agents).iter().map(|agent| agent.to_string()).collect();
+        let agents: Vec<String> =
+            std::mem::take(&mut self.agents).iter().map(|agent| agent.to_string()).collect();
         agents.chunks(BEATS_PER_WRITE_MAX).map(<[String]>::to_vec).collect()
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::api::route::Operation;
 use crate::config::limits::{Limits, Pace, RouteLimit};
-use crate::fleet::bucket::Bucket;
 use crate::connection::Listener;
+use crate::fleet::bucket::Bucket;
 
 /// Why a request is refused before it is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,10 @@ impl Admission {
             let limit = limit_of(operation, limits);
             for listener in [Listener::External, Listener::Internal] {
                 let pace = Pace { interval: limit.interval, burst: limit.burst };
-                gates.insert((door(listener), operation), Gate { bucket: Bucket::new(pace), max: limit.max, active: 0 });
+                gates.insert(
+                    (door(listener), operation),
+                    Gate { bucket: Bucket::new(pace), max: limit.max, active: 0 },
+                );
             }
         }
         Admission { gates, in_flight: [0; 3], connections_max: limits.connections_max }
@@ -67,7 +70,11 @@ impl Admission {
             }
         }
         let in_flight = &mut self.in_flight[usize::from(door)];
-        if listener != Listener::Admin && self.connections_max > 0 && *in_flight >= self.connections_max && !takes_over {
+        if listener != Listener::Admin
+            && self.connections_max > 0
+            && *in_flight >= self.connections_max
+            && !takes_over
+        {
             return Err(Refusal::Connections);
         }
         *in_flight += 1;

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::Action;
 use crate::connection::ConnectionId;
+use crate::model::Action;
 use crate::slots::{SlotId, Slots};
 
 /// Names a seat.
@@ -70,7 +70,12 @@ impl Lot {
         revision_idx: i64,
         seq_no: i64,
     ) -> (SeatId, Option<Parked>) {
-        let older = self.by_agent.get(agent).copied().and_then(|older| self.leave(older)).and_then(|seat| seat.parked);
+        let older = self
+            .by_agent
+            .get(agent)
+            .copied()
+            .and_then(|older| self.leave(older))
+            .and_then(|seat| seat.parked);
         self.arrivals += 1;
         let agent: Arc<str> = Arc::from(agent);
         let seat = Seat {
@@ -147,7 +152,6 @@ impl Lot {
         fresh
     }
 
-
     /// How many seats are held, parked or not.
     pub fn len(&self) -> usize {
         self.seats.len()
@@ -191,7 +195,11 @@ mod tests {
     use super::*;
 
     fn parked(index: u32) -> Parked {
-        Parked { connection: ConnectionId { index, generation: 1 }, ends_at: Duration::from_secs(300), gzip: true }
+        Parked {
+            connection: ConnectionId { index, generation: 1 },
+            ends_at: Duration::from_secs(300),
+            gzip: true,
+        }
     }
 
     fn action(seq_no: i64) -> Arc<Action> {
@@ -210,9 +218,9 @@ mod tests {
         let (second, older) = lot.claim("a", &policy(), 1, -1);
         assert_eq!(older.unwrap().connection.index, 1);
         assert!(lot.leave(first).is_none());
-        assert_eq!(lot.put_action("a", &action(1)), None);
         assert!(lot.park(second, parked(2)));
         assert_eq!(lot.put_action("a", &action(2)), Some(second));
+        assert_eq!(lot.put_action("a", &action(3)), None, "it stands in the queue");
         assert_eq!((lot.len(), lot.parked()), (1, 1));
     }
 

@@ -30,8 +30,8 @@ use beats::Beats;
 use cache::Cache;
 use health::Health;
 use limits::Admission;
-use lot::{Lot, Parked};
 pub use lot::SeatId;
+use lot::{Lot, Parked};
 use policies::Policies;
 use queue::ServingQueue;
 use render::Revision;
@@ -162,7 +162,9 @@ impl Fleet {
         }
         let policy_id = seat.policy_id.clone();
         let newest = self.policies.newest(&policy_id).map(|revision| revision.revision_idx);
-        if newest.is_some_and(|newest| self.lot.mark_seat(id, newest)) || self.lot.get(id).is_some_and(|seat| seat.is_marked()) {
+        if newest.is_some_and(|newest| self.lot.mark_seat(id, newest))
+            || self.lot.get(id).is_some_and(|seat| seat.is_marked())
+        {
             self.rollout.append([id]);
         }
         true
@@ -214,7 +216,11 @@ impl Fleet {
         use subtle::ConstantTimeEq;
         match self.keys.get(&key.id, now) {
             Some(facts) if bool::from(facts.secret.as_bytes().ct_eq(key.secret.as_bytes())) => {
-                if facts.good { KeyState::Good } else { KeyState::Refused }
+                if facts.good {
+                    KeyState::Good
+                } else {
+                    KeyState::Refused
+                }
             }
             _ => KeyState::Unknown,
         }

@@ -31,7 +31,8 @@ impl Policies {
     /// Makes a rendered revision the one to deliver, unless a newer one is it already or the policy is gone.
     pub fn publish(&mut self, revision: Arc<Revision>) -> bool {
         let Some(known) = self.known.get_mut(&revision.policy_id) else { return false };
-        let newer = known.revision.as_ref().is_none_or(|current| current.revision_idx < revision.revision_idx);
+        let newer =
+            known.revision.as_ref().is_none_or(|current| current.revision_idx < revision.revision_idx);
         if newer {
             known.revision = Some(revision);
         }

@@ -97,7 +97,9 @@ impl Revision {
 
     /// The whole answer to the check-in of `agent`.
     pub fn answer(&self, agent: &str, gzip: bool) -> Body {
-        let mut own = json_text(agent).trim_matches('"').as_bytes().to_vec();
+        // without its quotes, which the constant parts have
+        let quoted = json_text(agent);
+        let mut own = quoted[1..quoted.len() - 1].as_bytes().to_vec();
         own.extend_from_slice(TAIL.as_bytes());
         // ids are bounded by the request head, far below a stored block
         if gzip && own.len() <= STORED_BYTES_MAX { self.gzipped(&own) } else { self.plain(own) }
@@ -126,8 +128,8 @@ impl Revision {
 
 /// The answer up to the agent's id: key order is free in JSON, so everything constant stands first.
 fn constant_part(policy: &Policy) -> Result<Vec<u8>, RenderError> {
-    let data: BTreeMap<&str, &RawValue> =
-        serde_json::from_str(policy.data.get()).map_err(|error| RenderError::NotAnObject(error.to_string()))?;
+    let data: BTreeMap<&str, &RawValue> = serde_json::from_str(policy.data.get())
+        .map_err(|error| RenderError::NotAnObject(error.to_string()))?;
     let outputs = present(&data, "outputs").ok_or(RenderError::NoOutputs)?;
     check_outputs(outputs)?;
     let mut text = format!(
@@ -201,7 +203,9 @@ mod tests {
     use super::*;
 
     fn policy(data: &str) -> Policy {
-        let json = format!(r#"{{"policy_id":"p\"1","revision_idx":3,"@timestamp":"2026-01-01T00:00:00Z","data":{data}}}"#);
+        let json = format!(
+            r#"{{"policy_id":"p\"1","revision_idx":3,"@timestamp":"2026-01-01T00:00:00Z","data":{data}}}"#
+        );
         Policy::read(json.as_bytes()).unwrap().unwrap()
     }
 
@@ -211,7 +215,8 @@ mod tests {
 
     #[test]
     fn the_compressed_answer_inflates_to_the_plain_one() {
-        let inputs = (0..500).map(|n| format!(r#"{{"id":"input-{n}","type":"log"}}"#)).collect::<Vec<_>>().join(",");
+        let inputs =
+            (0..500).map(|n| format!(r#"{{"id":"input-{n}","type":"log"}}"#)).collect::<Vec<_>>().join(",");
         let data = format!(r#"{{"outputs":{{"default":{{"type":"elasticsearch"}}}},"inputs":[{inputs}]}}"#);
         let revision = Revision::render(&policy(&data)).unwrap();
         for agent in ["agent-1", "ein \"Agent\""] {

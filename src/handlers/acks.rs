@@ -50,7 +50,8 @@ async fn acknowledge(cx: &Cx, agent: &Agent, events: &[AckEvent]) -> Result<Vec<
         owners.extend(writes.iter().map(|_| position));
         operations.extend(writes);
         items.push(item);
-        leaves |= event.error.is_empty() && is_end(known.get(event.action_id.as_str())) && is_own(agent, event);
+        leaves |=
+            event.error.is_empty() && is_end(known.get(event.action_id.as_str())) && is_own(agent, event);
     }
     operations.extend(policy_acknowledged(cx, agent, events));
     let results = if operations.is_empty() { Vec::new() } else { cx.store_all(operations).await };
@@ -124,7 +125,8 @@ async fn look_up<'a>(cx: &Cx, agent: &Agent, events: &'a [AckEvent]) -> BTreeMap
     if wanted.is_empty() {
         return known;
     }
-    let results = cx.store_all(wanted.iter().map(|id| Operation::ActionById((*id).to_owned())).collect()).await;
+    let results =
+        cx.store_all(wanted.iter().map(|id| Operation::ActionById((*id).to_owned())).collect()).await;
     let ttl = cx.fleet(|fleet| fleet.config.server.cache.ttl_action);
     for (id, result) in wanted.into_iter().zip(results) {
         known.insert(id, remember(cx, id, result, now + ttl));
@@ -183,7 +185,8 @@ fn upgraded(agent: &Agent, event: &AckEvent, now: &str) -> Option<Patch> {
 fn policy_acknowledged(cx: &Cx, agent: &Agent, events: &[AckEvent]) -> Option<Operation> {
     let fine = events.iter().filter(|event| event.error.is_empty() && is_own(agent, event));
     let revisions = fine.filter_map(|event| policy_of(&event.action_id));
-    let revision_idx = revisions.filter(|(policy, _)| *policy == agent.policy_id).map(|(_, idx)| idx).max()?;
+    let revision_idx =
+        revisions.filter(|(policy, _)| *policy == agent.policy_id).map(|(_, idx)| idx).max()?;
     (revision_idx > agent.policy_revision_idx).then(|| Operation::PolicyAcknowledged {
         agent: agent.id.clone(),
         policy_id: agent.policy_id.clone(),

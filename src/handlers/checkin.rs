@@ -36,7 +36,8 @@ async fn authorised(cx: &Cx, request: &Request) -> Result<Box<Agent>, ApiError> 
 }
 
 async fn check_in_agent(cx: &Cx, request: &Request, agent: Box<Agent>) -> Result<Outcome, ApiError> {
-    let user_agent = request.head.single("user-agent").map_err(|_| ApiError::bad("several User-Agent headers"))?;
+    let user_agent =
+        request.head.single("user-agent").map_err(|_| ApiError::bad("several User-Agent headers"))?;
     let version = agent_version(user_agent, cx.fleet(|fleet| fleet.newest_agent))?;
     let said = read_body(cx, Route::CheckIn, CheckInRequest::read).await?;
     take_upgrade_details(cx, &agent, said.upgrade_details.as_ref()).await?;
@@ -129,7 +130,9 @@ fn update(agent: &Agent, said: &CheckInRequest, version: &str, acknowledged: Opt
     if let Some(seq_no) = acknowledged.filter(|seq_no| *seq_no != agent.action_seq_no) {
         patch = patch.set("action_seq_no", [seq_no]);
     }
-    if let Some(metadata) = said.local_metadata.as_ref().filter(|said| differs(agent.local_metadata.as_ref(), said)) {
+    if let Some(metadata) =
+        said.local_metadata.as_ref().filter(|said| differs(agent.local_metadata.as_ref(), said))
+    {
         patch = patch.set("local_metadata", metadata);
     }
     let components = said.components.as_ref().filter(|said| differs(agent.components.as_ref(), said));
@@ -139,7 +142,8 @@ fn update(agent: &Agent, said: &CheckInRequest, version: &str, acknowledged: Opt
         reasons = Some(unhealthy_reasons(components)).filter(|reasons| !reasons.is_empty()).or(reasons);
     }
     if let Some((policy_id, revision_idx)) = &said.policy {
-        let same = agent.agent_policy_id.as_ref() == Some(policy_id) && agent.policy_revision_idx == *revision_idx;
+        let same =
+            agent.agent_policy_id.as_ref() == Some(policy_id) && agent.policy_revision_idx == *revision_idx;
         if !same {
             patch = patch.set("agent_policy_id", policy_id).set("policy_revision_idx", revision_idx);
         }
@@ -148,7 +152,8 @@ fn update(agent: &Agent, said: &CheckInRequest, version: &str, acknowledged: Opt
         patch = patch.set("upgrade", serde_json::json!({ "rollbacks": rollbacks }));
     }
     if agent.audit_unenrolled_reason.is_some() || agent.unenrolled_at.is_some() {
-        patch = patch.remove("audit_unenrolled_reason").remove("audit_unenrolled_time").remove("unenrolled_at");
+        patch =
+            patch.remove("audit_unenrolled_reason").remove("audit_unenrolled_time").remove("unenrolled_at");
     }
     if patch.is_empty() && says_the_same(agent, said) {
         return patch;

@@ -22,7 +22,8 @@ pub async fn enroll(cx: Cx, request: Request) -> Outcome {
     answered(async {
         let key = authorization::api_key(&request.head)?;
         authenticate::key(&cx, &key).await?;
-        let user_agent = request.head.single("user-agent").map_err(|_| ApiError::bad("several User-Agent headers"))?;
+        let user_agent =
+            request.head.single("user-agent").map_err(|_| ApiError::bad("several User-Agent headers"))?;
         let version = agent_version(user_agent, cx.fleet(|fleet| fleet.newest_agent))?;
         let token = enrollment_token(&cx, &key).await?;
         let wanted = read_body(&cx, Route::Enroll, EnrollRequest::read).await?;
@@ -76,9 +77,13 @@ async fn enroll_claimed(
 /// 6. The answer did not go out: nobody has the key.
 async fn undo(cx: &Cx, agent: String, key: ApiKey, created: bool) {
     cx.fleet(|fleet| fleet.forget_key(&key.id));
-    let undone = cx.store(Operation::UndoEnrollment { agent: agent.clone(), access_key: key.id.clone(), created }).await;
+    let undone = cx
+        .store(Operation::UndoEnrollment { agent: agent.clone(), access_key: key.id.clone(), created })
+        .await;
     match undone {
-        Ok(_) => ::log::info!("fleet.agent.id" = agent.as_str(); "an enrolment was taken back: its client is gone"),
+        Ok(_) => {
+            ::log::info!("fleet.agent.id" = agent.as_str(); "an enrolment was taken back: its client is gone")
+        }
         Err(error) => ::log::error!(
             "fleet.agent.id" = agent.as_str(), "fleet.access.apikey.id" = key.id.as_str();
             "an enrolment whose client is gone could not be taken back: {error}"
@@ -101,7 +106,8 @@ async fn enrollment_token(cx: &Cx, key: &ApiKey) -> Result<Arc<EnrollmentToken>,
     let Answer::Token(token) = cx.lookup(Operation::TokenByKey(key.id.clone())).await? else {
         return Err(ApiError::Internal);
     };
-    let token: Arc<EnrollmentToken> = Arc::from(token.filter(|token| token.active).ok_or(ApiError::Unauthorized)?);
+    let token: Arc<EnrollmentToken> =
+        Arc::from(token.filter(|token| token.active).ok_or(ApiError::Unauthorized)?);
     cx.fleet(|fleet| {
         let life = fleet.config.server.cache.ttl_enroll_key;
         fleet.tokens.insert(key.id.clone(), token.clone(), now + life);
@@ -126,7 +132,8 @@ async fn plan(cx: &Cx, token: &EnrollmentToken, wanted: &EnrollRequest) -> Resul
         invalidate_keys: Vec::new(),
     };
     if let Some(enrollment_id) = &wanted.enrollment_id
-        && let Answer::Agent(Some(earlier)) = cx.store(Operation::AgentByEnrollmentId(enrollment_id.clone())).await?
+        && let Answer::Agent(Some(earlier)) =
+            cx.store(Operation::AgentByEnrollmentId(enrollment_id.clone())).await?
         && earlier.last_checkin.is_none()
     {
         plan.invalidate_keys.push(earlier.access_api_key_id);
@@ -182,9 +189,16 @@ struct Item {
 }
 
 impl Item {
-    fn new(cx: &Cx, token: &EnrollmentToken, mut wanted: EnrollRequest, version: String, plan: &Plan) -> Self {
+    fn new(
+        cx: &Cx,
+        token: &EnrollmentToken,
+        mut wanted: EnrollRequest,
+        version: String,
+        plan: &Plan,
+    ) -> Self {
         let now = cx.now().wall.rfc3339();
-        let local_metadata = wanted.local_metadata.take().map(|metadata| with_agent_id(metadata, &plan.agent_id));
+        let local_metadata =
+            wanted.local_metadata.take().map(|metadata| with_agent_id(metadata, &plan.agent_id));
         let replaced = plan.replaced.as_deref();
         let base = token.policy_id.rsplit_once('#').map_or(token.policy_id.as_str(), |(base, _)| base);
         Item {

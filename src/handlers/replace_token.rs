@@ -53,14 +53,22 @@ mod tests {
     fn a_known_vector_verifies() {
         // PBKDF2-HMAC-SHA512, P "password", S "salt", 1 iteration, 64 bytes
         let key = "867f70cf1ade02cff3752599a3a53dc4af34c7a669815ae5d513554e1c8cf252c02d470a285a0501bad999bfe943c08f050235d7d68b1da55e63f73b60a57fce";
-        let key: Vec<u8> = (0..key.len()).step_by(2).map(|at| u8::from_str_radix(&key[at..at + 2], 16).unwrap()).collect();
-        let stored = format!("$pbkdf2-sha512$1${}${}", STANDARD_NO_PAD.encode("salt"), STANDARD_NO_PAD.encode(key));
+        let key: Vec<u8> =
+            (0..key.len()).step_by(2).map(|at| u8::from_str_radix(&key[at..at + 2], 16).unwrap()).collect();
+        let stored =
+            format!("$pbkdf2-sha512$1${}${}", STANDARD_NO_PAD.encode("salt"), STANDARD_NO_PAD.encode(key));
         assert!(verify("password", &stored));
     }
 
     #[test]
     fn a_hash_that_cannot_be_read_verifies_nothing() {
-        for stored in ["", "$pbkdf2-sha512$x$YQ$YQ", "$pbkdf2-sha512$1$YQ$", "$pbkdf2-sha512$0$YQ$YQ", "$pbkdf2-sha512$1$YQ$YQ$x"] {
+        for stored in [
+            "",
+            "$pbkdf2-sha512$x$YQ$YQ",
+            "$pbkdf2-sha512$1$YQ$",
+            "$pbkdf2-sha512$0$YQ$YQ",
+            "$pbkdf2-sha512$1$YQ$YQ$x",
+        ] {
             assert!(!verify("", stored), "{stored}");
         }
         assert!(!verify("", "$pbkdf2-sha512$4294967295$YQ$YQ"), "unbounded work");

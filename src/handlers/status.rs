@@ -16,8 +16,7 @@ pub async fn status(cx: Cx, request: Request) -> Outcome {
     let state = cx.fleet(|fleet| fleet.health.shown(now));
     let mut body = serde_json::json!({ "name": "fleet-server", "status": state.name() });
     if known {
-        body["version"] =
-            serde_json::json!({ "number": STACK_VERSION, "build_hash": BUILD_HASH, "build_time": BUILD_TIME });
+        body["version"] = serde_json::json!({ "number": STACK_VERSION, "build_hash": BUILD_HASH, "build_time": BUILD_TIME });
     }
     let mut response = json(body.to_string());
     response.status = if state == State::Healthy { 200 } else { 503 };

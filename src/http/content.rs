@@ -111,6 +111,11 @@ impl Body {
         }
     }
 
+    /// What is there of it, in order.
+    pub fn segments(&self) -> impl Iterator<Item = &Segment> {
+        self.segments.iter()
+    }
+
     /// Known to be without a byte.
     pub fn is_empty(&self) -> bool {
         self.len() == Some(0)

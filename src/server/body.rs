@@ -1,6 +1,7 @@
 //! Request bodies: collected once the handler asks, inflated within a budget, bounded before and after.
 
 use crate::connection::{BodyBounds, BodyError, ConnectionId};
+use crate::http::BodyKind;
 use crate::http::inflate::{Inflate, InflateError, Progress};
 use crate::slots::SlotId;
 use crate::task::Reply;
@@ -10,6 +11,9 @@ use super::{Effect, Server};
 
 /// Bytes that one body may be inflated by in one turn, so that a bomb does not hold up the loop.
 const INFLATED_BYTES_PER_TURN: usize = 256 * 1024;
+
+/// Memory taken for a body before its bytes are there, whatever the client announces.
+const RESERVED_BYTES_MAX: usize = 16 * 1024;
 
 /// A body on its way.
 pub(super) struct Collector {
@@ -24,10 +28,16 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn new(bounds: BodyBounds, gzip: bool) -> Self {
+    pub(super) fn new(bounds: BodyBounds, gzip: bool, kind: BodyKind) -> Self {
         let inflated_bytes_max = usize::try_from(bounds.inflated_bytes_max).unwrap_or(usize::MAX);
+        let announced = match kind {
+            BodyKind::Length(length) if !gzip => {
+                usize::try_from(length).unwrap_or(usize::MAX).min(RESERVED_BYTES_MAX)
+            }
+            _ => 0,
+        };
         Collector {
-            bytes: Vec::new(),
+            bytes: Vec::with_capacity(announced),
             bounds,
             received_bytes: 0,
             inflate: gzip.then(|| Box::new(Inflate::new(inflated_bytes_max))),
@@ -86,15 +96,19 @@ impl From<InflateError> for BodyError {
 impl Server {
     /// The handler of this connection asks for its body. An answer that is clear at once is returned.
     pub(super) fn body_asked(&mut self, id: ConnectionId, bounds: BodyBounds) -> Option<Reply> {
-        let Some(connection) = self.connections.get_mut(id) else { return Some(Reply::Body(Err(BodyError::Gone))) };
-        let Some(exchange) = connection.exchange.as_mut() else { return Some(Reply::Body(Err(BodyError::Gone))) };
+        let Some(connection) = self.connections.get_mut(id) else {
+            return Some(Reply::Body(Err(BodyError::Gone)));
+        };
+        let Some(exchange) = connection.exchange.as_mut() else {
+            return Some(Reply::Body(Err(BodyError::Gone)));
+        };
         if exchange.body_ended {
             return Some(Reply::Body(Ok(Vec::new())));
         }
         if Self::announces_more_than(exchange.body_kind, bounds.bytes_max) {
             return Some(Reply::Body(Err(BodyError::TooLarge)));
         }
-        exchange.body = Some(Collector::new(bounds, exchange.gzip));
+        exchange.body = Some(Box::new(Collector::new(bounds, exchange.gzip, exchange.body_kind)));
         connection.http.send_continue();
         self.effects.push_back(Effect::Write(id));
         None
@@ -105,7 +119,8 @@ impl Server {
     }
 
     pub(super) fn body_ended(&mut self, id: ConnectionId) {
-        let Some(exchange) = self.connections.get_mut(id).and_then(|connection| connection.exchange.as_mut()) else {
+        let Some(exchange) = self.connections.get_mut(id).and_then(|connection| connection.exchange.as_mut())
+        else {
             return;
         };
         match &mut exchange.body {
@@ -122,6 +137,9 @@ impl Server {
         for id in std::mem::take(&mut self.inflating) {
             self.on_body(id, Collector::inflate_on);
             self.pump(id);
+            if self.wants_input(id) {
+                self.effects.push_back(Effect::Read(id));
+            }
         }
     }
 

@@ -9,7 +9,6 @@ use crate::slots::SlotId;
 use crate::task::Reply;
 use crate::time::NEVER;
 
-use super::body::Collector;
 use super::exchange::Exchange;
 use super::{Effect, Server};
 
@@ -45,7 +44,7 @@ pub(super) enum Stage {
 
 impl Connection {
     pub(super) fn wants_input(&self) -> bool {
-        let inflating = self.exchange.as_ref().and_then(|exchange| exchange.body.as_ref()).is_some_and(Collector::is_behind);
+        let inflating = self.exchange.as_ref().is_some_and(|exchange| exchange.is_behind());
         self.input.is_empty() && !inflating
     }
 
@@ -93,7 +92,7 @@ impl Server {
         self.take(id, &mut rest);
         let emptied = !waiting.is_empty() && rest.is_empty();
         self.keep(id, rest);
-        if emptied || self.wants_input(id) {
+        if emptied {
             self.effects.push_back(Effect::Read(id));
         }
     }
@@ -111,7 +110,9 @@ impl Server {
         loop {
             let limits = self.limits;
             let Some(connection) = self.connections.get_mut(id) else { return };
-            if connection.holds_back() || connection.exchange.as_ref().is_some_and(|exchange| exchange.is_behind()) {
+            if connection.holds_back()
+                || connection.exchange.as_ref().is_some_and(|exchange| exchange.is_behind())
+            {
                 return;
             }
             match connection.http.receive(rest, &limits) {
@@ -130,7 +131,10 @@ impl Server {
     fn watch_head(&mut self, id: ConnectionId) {
         let limit = self.now.mono + self.config.server.timeouts.read_header;
         let Some(connection) = self.connections.get(id) else { return };
-        if connection.stage == Stage::Idle && connection.http.phase() == Phase::Head && connection.deadline > limit {
+        if connection.stage == Stage::Idle
+            && connection.http.phase() == Phase::Head
+            && connection.deadline > limit
+        {
             self.set_deadline(id, limit);
         }
     }
@@ -168,7 +172,9 @@ impl Server {
         let fleet = self.fleet.as_deref_mut().expect("the fleet is here while no task is polled");
         let response = exchange.complete(response, fleet, listener, now);
         connection.http.respond(response);
-        connection.stage = Stage::Answering(task.filter(|task| self.tasks.get(*task).is_some_and(|task| task.awaits_fate())));
+        connection.stage = Stage::Answering(
+            task.filter(|task| self.tasks.get(*task).is_some_and(|task| task.awaits_fate())),
+        );
         self.effects.push_back(Effect::Write(id));
         self.set_deadline(id, now.mono + self.config.server.timeouts.write);
     }
@@ -189,7 +195,8 @@ impl Server {
             Done::KeepAlive => {
                 self.set_deadline(id, self.now.mono + self.config.server.timeouts.idle);
                 self.pump(id);
-                if ended && self.connections.get(id).is_some_and(|connection| connection.stage == Stage::Idle) {
+                if ended && self.connections.get(id).is_some_and(|connection| connection.stage == Stage::Idle)
+                {
                     self.close(id, false);
                 }
             }
@@ -207,11 +214,17 @@ impl Server {
         match connection.stage {
             Stage::Idle | Stage::Parked(_) => self.drop_connection(id),
             Stage::Answering(_) => {}
-            Stage::Working(task) => {
-                if connection.http.phase() == Phase::Body && connection.input.is_empty() {
-                    self.body_failed(task, BodyError::Gone);
-                }
-            }
+            Stage::Working(_) => self.miss_body(id),
+        }
+    }
+
+    /// A handler that waits for a body whose rest will never come is told so.
+    pub(super) fn miss_body(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let missing =
+            connection.ended && connection.http.phase() == Phase::Body && connection.input.is_empty();
+        if let (true, Stage::Working(task)) = (missing, connection.stage) {
+            self.body_failed(task, BodyError::Gone);
         }
     }
 

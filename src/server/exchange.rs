@@ -35,7 +35,7 @@ pub(super) struct Exchange {
     /// The body came to its end before anybody asked for it: it has none.
     pub(super) body_ended: bool,
     /// Set once the handler asked for the body.
-    pub(super) body: Option<Collector>,
+    pub(super) body: Option<Box<Collector>>,
 }
 
 impl Exchange {
@@ -75,7 +75,7 @@ impl Exchange {
 
     /// Whether the body is being inflated and more of it cannot be taken.
     pub(super) fn is_behind(&self) -> bool {
-        self.body.as_ref().is_some_and(Collector::is_behind)
+        self.body.as_ref().is_some_and(|body| body.is_behind())
     }
 
     pub(super) fn is_answered(&self) -> bool {
@@ -96,7 +96,13 @@ impl Exchange {
     }
 
     /// The answer as it goes out: with what every answer carries; counted and logged.
-    pub(super) fn complete(&mut self, response: Response, fleet: &mut Fleet, listener: Listener, now: Now) -> Response {
+    pub(super) fn complete(
+        &mut self,
+        response: Response,
+        fleet: &mut Fleet,
+        listener: Listener,
+        now: Now,
+    ) -> Response {
         let request_id = self.request_id.take().map_or_else(|| fleet.uuid(), String::from);
         self.answered = true;
         self.leave(fleet, listener);
@@ -131,7 +137,8 @@ impl Exchange {
 
 /// The answer to what cannot be served as HTTP.
 pub(super) fn bad_request(bad: &BadRequest) -> Response {
-    let body = serde_json::json!({ "statusCode": bad.status(), "error": "BadRequest", "message": bad.to_string() });
+    let body =
+        serde_json::json!({ "statusCode": bad.status(), "error": "BadRequest", "message": bad.to_string() });
     Response::new(bad.status(), body.to_string())
         .header("Content-Type", "application/json; charset=utf-8")
         .header("X-Content-Type-Options", "nosniff")
@@ -156,7 +163,8 @@ impl Server {
         fleet.counters.requests += 1;
         let verdict = judge(fleet, listener, &head, &mut exchange, now);
         connection.exchange = Some(exchange);
-        let request = |id_of_path: String| Request { connection: id, listener, head, id: id_of_path, started: now };
+        let request =
+            |id_of_path: String| Request { connection: id, listener, head, id: id_of_path, started: now };
         match verdict {
             Verdict::Answer(response) => self.answer_now(id, response),
             Verdict::Handle(operation, id_of_path) => {
@@ -179,7 +187,13 @@ impl Server {
     }
 }
 
-fn judge(fleet: &mut Fleet, listener: Listener, head: &RequestHead, exchange: &mut Exchange, now: Now) -> Verdict {
+fn judge(
+    fleet: &mut Fleet,
+    listener: Listener,
+    head: &RequestHead,
+    exchange: &mut Exchange,
+    now: Now,
+) -> Verdict {
     if listener == Listener::Admin {
         exchange.entered = fleet.admission.enter(listener, None, false, now.mono).is_ok();
         return Verdict::Operator;
@@ -200,7 +214,9 @@ fn judge(fleet: &mut Fleet, listener: Listener, head: &RequestHead, exchange: &m
     let (operation, id) = match routed {
         Routed::Found { operation, id } => (operation, id),
         Routed::NotFound => return Verdict::Answer(ApiError::NotFound.response()),
-        Routed::WrongMethod { allow } => return Verdict::Answer(Response::new(405, "").header("Allow", allow)),
+        Routed::WrongMethod { allow } => {
+            return Verdict::Answer(Response::new(405, "").header("Allow", allow));
+        }
     };
     exchange.versioned = true;
     if let Err(error) = check_headers(head) {
@@ -229,5 +245,8 @@ fn check_headers(head: &RequestHead) -> Result<(), ApiError> {
 fn is_date(text: &str) -> bool {
     let dashes_at = [4, 7];
     text.len() == 10
-        && text.bytes().enumerate().all(|(at, byte)| if dashes_at.contains(&at) { byte == b'-' } else { byte.is_ascii_digit() })
+        && text
+            .bytes()
+            .enumerate()
+            .all(|(at, byte)| if dashes_at.contains(&at) { byte == b'-' } else { byte.is_ascii_digit() })
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use crate::api::user_agent::Version;
 use crate::config::Config;
-use crate::connection::ConnectionId;
+pub use crate::connection::{ConnectionId, Listener};
 use crate::fleet::Fleet;
 use crate::http::{HttpConnection, Limits};
 use crate::slots::{Beside, SlotId, Slots};
@@ -73,12 +73,20 @@ impl Server {
     }
 
     /// The same, told how many workers each lane has.
-    pub fn with_workers(config: Arc<Config>, workers: impl Fn(Lane) -> usize, seed: [u8; 32], now: Now) -> Self {
+    pub fn with_workers(
+        config: Arc<Config>,
+        workers: impl Fn(Lane) -> usize,
+        seed: [u8; 32],
+        now: Now,
+    ) -> Self {
         let newest = Version::parse(STACK_VERSION).expect("the constant is a version");
         let mut server = Server {
             fleet: Some(Box::new(Fleet::new(config.clone(), newest, seed))),
             loan: Rc::default(),
-            limits: Limits { head_bytes_max: config.server.limits.header_bytes_max, headers_max: HEADERS_MAX },
+            limits: Limits {
+                head_bytes_max: config.server.limits.header_bytes_max,
+                headers_max: HEADERS_MAX,
+            },
             config,
             connections: Beside::default(),
             tasks: Slots::default(),

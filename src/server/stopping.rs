@@ -12,11 +12,17 @@ use super::{Effect, Server};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stopping {
     /// Requests under way get until then.
-    Draining { until: Duration },
+    Draining {
+        until: Duration,
+    },
     /// The store gets until then.
-    Flushing { until: Duration },
+    Flushing {
+        until: Duration,
+    },
     /// Held polls are answered; their sockets get until then.
-    Answering { until: Duration },
+    Answering {
+        until: Duration,
+    },
     Done,
 }
 

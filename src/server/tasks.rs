@@ -72,9 +72,14 @@ impl Running {
 
 impl Server {
     /// Starts a handler, for a connection or on its own.
-    pub(super) fn spawn(&mut self, connection: Option<ConnectionId>, start: impl FnOnce(Cx) -> Handler) -> SlotId {
+    pub(super) fn spawn(
+        &mut self,
+        connection: Option<ConnectionId>,
+        start: impl FnOnce(Cx) -> Handler,
+    ) -> SlotId {
         let task = Task::new(&self.loan, self.now, start);
-        let id = self.tasks.insert(Running { task, connection, waiting: Waiting::Nothing, since: self.now.mono });
+        let id =
+            self.tasks.insert(Running { task, connection, waiting: Waiting::Nothing, since: self.now.mono });
         if let Some(connection) = connection.and_then(|connection| self.connections.get_mut(connection)) {
             connection.stage = Stage::Working(id);
         }
@@ -130,6 +135,7 @@ impl Server {
                 self.tasks.get_mut(id)?.waiting = Waiting::Body;
                 // bytes that came with the head, taken once this poll is over
                 self.pump(connection);
+                self.miss_body(connection);
                 return None;
             }
             Ask::Respond(response) => {
@@ -268,9 +274,15 @@ impl Server {
                     None => return,
                 },
             };
-            let Some(connection) = fleet.lot.get(seat).and_then(|seat| seat.parked()).map(|parked| parked.connection) else {
+            let Some(connection) =
+                fleet.lot.get(seat).and_then(|seat| seat.parked()).map(|parked| parked.connection)
+            else {
                 // it left, or was served already: the pace's token is for another
-                if from_actions { fleet.action_queue.refund() } else { fleet.rollout.refund() };
+                if from_actions {
+                    fleet.action_queue.refund()
+                } else {
+                    fleet.rollout.refund()
+                };
                 continue;
             };
             self.spawn(Some(connection), |cx| Box::pin(deliver::deliver(cx, seat)));
@@ -295,7 +307,9 @@ fn lookup_key(operation: &Operation) -> String {
 
 fn housekept(answer: &StoreResult) {
     match answer {
-        Ok(Answer::Removed(count)) if *count > 0 => ::log::info!("{count} documents that outlived their time were removed"),
+        Ok(Answer::Removed(count)) if *count > 0 => {
+            ::log::info!("{count} documents that outlived their time were removed")
+        }
         Ok(_) => {}
         Err(error) => ::log::warn!("what outlived its time could not be removed: {error}"),
     }

@@ -45,7 +45,11 @@ impl<T> Batcher<T> {
     /// Empty lanes with so many workers each, at least one.
     pub fn with_workers(workers: impl Fn(Lane) -> usize) -> Self {
         let lane = |lane| (lane, LaneState { waiting: VecDeque::new(), idle_workers: workers(lane).max(1) });
-        Batcher { lanes: Lane::ALL.into_iter().map(lane).collect(), under_way: BTreeMap::new(), last_batch: 0 }
+        Batcher {
+            lanes: Lane::ALL.into_iter().map(lane).collect(),
+            under_way: BTreeMap::new(),
+            last_batch: 0,
+        }
     }
 
     /// Puts an operation at the end of its lane.

@@ -13,6 +13,9 @@ use std::thread::{Builder, JoinHandle};
 
 use super::{Lane, Operation, Store, StoreError, StoreResult};
 
+#[cfg(test)]
+mod tests;
+
 /// SQLite and serde_json need a fraction of it; only what is touched takes memory.
 const STACK_BYTES: usize = 512 << 10;
 

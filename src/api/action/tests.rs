@@ -53,7 +53,10 @@ fn an_input_action_keeps_its_object() {
 
 #[test]
 fn data_of_a_wrong_type_is_skipped_and_the_token_moves_over_it() {
-    let delivery = deliver("x", &[action("UPGRADE", 1, r#"{"version":5}"#), action("CANCEL", 2, r#"{"target_id":"t"}"#)]);
+    let delivery = deliver(
+        "x",
+        &[action("UPGRADE", 1, r#"{"version":5}"#), action("CANCEL", 2, r#"{"target_id":"t"}"#)],
+    );
     assert_eq!((delivery.actions.len(), delivery.ack_token.as_str()), (1, "d2"));
     let alone = deliver("x", &[action("UPGRADE", 1, r#"{"version":5}"#)]);
     assert_eq!((alone.actions.len(), alone.ack_token.as_str()), (0, "d1"));
@@ -62,8 +65,10 @@ fn data_of_a_wrong_type_is_skipped_and_the_token_moves_over_it() {
 
 #[test]
 fn types_that_are_never_delivered_do_not_move_the_token() {
-    let delivery =
-        deliver("x", &[action("UPGRADE", 1, r#"{"version":"9"}"#), action("UPDATE_TAGS", 2, "{}"), action("NEW", 3, "{}")]);
+    let delivery = deliver(
+        "x",
+        &[action("UPGRADE", 1, r#"{"version":"9"}"#), action("UPDATE_TAGS", 2, "{}"), action("NEW", 3, "{}")],
+    );
     assert_eq!((delivery.actions.len(), delivery.ack_token.as_str(), delivery.seq_no), (1, "d1", Some(1)));
 }
 
@@ -76,8 +81,10 @@ fn a_rollout_spreads_the_start_over_the_agents() {
         json!(agents)
     );
     let action = Arc::new(Action::read("d", 1, json.as_bytes()).unwrap());
-    let starts: Vec<Value> =
-        agents.iter().map(|agent| deliver(agent, &[action.clone()]).actions[0]["start_time"].clone()).collect();
+    let starts: Vec<Value> = agents
+        .iter()
+        .map(|agent| deliver(agent, &[action.clone()]).actions[0]["start_time"].clone())
+        .collect();
     let expected = ["00:00", "15:00", "30:00", "45:00"].map(|at| json!(format!("2026-01-01T00:{at}Z")));
     assert_eq!(starts, expected);
 }

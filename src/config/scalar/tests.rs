@@ -1,3 +1,5 @@
+//! Texts to values and back.
+
 use std::time::Duration;
 
 use super::{boolean, duration, duration_text, duration_with_days, elasticsearch_duration, integer, octal};

@@ -1,3 +1,5 @@
+//! What an Elastic Agent passes in agent mode.
+
 use std::path::PathBuf;
 
 use log::LevelFilter;

@@ -1,3 +1,5 @@
+//! The file: YAML, dotted keys, places of errors.
+
 use super::yaml;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Limits by fleet size and by key.
+
 use std::time::Duration;
 
 use super::{Sources, nothing, server};

@@ -1,3 +1,5 @@
+//! `${..}` in values.
+
 use super::{Sources, yaml};
 use crate::config::{Elasticsearch, Store};
 
@@ -131,4 +133,19 @@ fn a_variable_may_be_a_number_or_a_boolean() {
 #[test]
 fn references_work_in_settings_too() {
     assert_eq!(name_of(&yaml("").set("fleet.host.name=${X}").variable("X", "v")).unwrap(), "v");
+}
+
+#[test]
+fn references_inside_a_text_with_commas_are_replaced() {
+    let sources = yaml("").set("fleet.host.name=a,${X}").variable("X", "v");
+    assert_eq!(name_of(&sources).unwrap(), "a,v");
+}
+
+#[test]
+fn references_that_multiply_without_growing_are_an_error() {
+    let mut text = "a0: x\n".to_owned();
+    for level in 1..8 {
+        text.push_str(&format!("a{level}: {}\n", format!("${{a{}:+}}", level - 1).repeat(100)));
+    }
+    assert!(yaml(&text).errors().iter().any(|error| error.to_string().contains("too large")));
 }

@@ -1,3 +1,5 @@
+//! `-E`.
+
 use std::time::Duration;
 
 use log::LevelFilter;

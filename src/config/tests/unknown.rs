@@ -1,3 +1,5 @@
+//! Unknown keys, keys of Windows, keys without effect.
+
 use super::{nothing, server, yaml};
 
 #[test]

@@ -18,17 +18,20 @@ const WAL_BYTES_MAX: i64 = 8 << 20;
 /// More than there are different statements for one connection.
 const STATEMENTS: usize = 64;
 
-/// The connection that writes; makes nothing that is not there.
+/// The connection that is to write; changes nothing yet, and makes no file.
 pub(super) fn writing(file: &Path) -> rusqlite::Result<Connection> {
-    let connection = open(file, OpenFlags::SQLITE_OPEN_READ_WRITE, WRITER_CACHE_KIB)?;
+    open(file, OpenFlags::SQLITE_OPEN_READ_WRITE, WRITER_CACHE_KIB)
+}
+
+/// Makes a commit on `connection` survive a power loss.
+pub(super) fn make_durable(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
     // macOS: without these a sync stops at the disk's own cache
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_MAX)?;
-    Ok(connection)
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_MAX)
 }
 
 /// A connection that only reads.

@@ -77,6 +77,7 @@ impl Embedded {
             .map_err(|error| OpenError::Unavailable { file: file.clone(), reason: error.to_string() })?;
         let mut writing = connection::writing(&file).map_err(|error| refused(error.into()))?;
         check(&file, &writing)?;
+        connection::make_durable(&writing).map_err(|error| refused(error.into()))?;
         let mut token = None;
         let first = |sql: &Connection, found| {
             token = if found == 0 { writer::first_start(sql, now)? } else { None };
@@ -124,6 +125,9 @@ fn check(file: &Path, sql: &Connection) -> Result<(), OpenError> {
     let tables = count(sql, "SELECT count(*) FROM sqlite_schema").map_err(refused)?;
     if found == 0 && tables > 0 {
         return Err(damaged("it is another program's database".to_owned()));
+    }
+    for table in schema::TABLES.iter().filter(|_| found > 0) {
+        count(sql, &format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1)")).map_err(refused)?;
     }
     if count(sql, "PRAGMA page_count").map_err(refused)? <= CHECKED_PAGES_MAX {
         let verdict: String =

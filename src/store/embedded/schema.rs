@@ -5,6 +5,21 @@ use rusqlite::{Connection, TransactionBehavior};
 /// All steps, oldest first. A released step never changes; a new schema is a new step.
 pub(super) const STEPS: &[&str] = &[VERSION_1];
 
+/// All tables of the newest version that the first one had too.
+pub(super) const TABLES: &[&str] = &[
+    "sequences",
+    "keys",
+    "agents",
+    "agent_details",
+    "agent_checkins",
+    "policies",
+    "tokens",
+    "actions",
+    "action_agents",
+    "gone_actions",
+    "results",
+];
+
 const VERSION_1: &str = "
 -- `_seq_no` of the newest write or delete of each index
 CREATE TABLE sequences (

@@ -43,6 +43,11 @@ impl Writer {
         Ok(Writer { connection, sequences })
     }
 
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// `_seq_no` of the newest write or delete of an action, as committed.
     pub(super) fn actions_checkpoint(&self) -> i64 {
         self.sequences.actions
@@ -104,6 +109,10 @@ impl Writer {
         &mut self,
         body: impl FnOnce(&mut Transaction<'_>) -> Result<T, Fault>,
     ) -> Result<(T, BTreeMap<String, PolicyMark>), Fault> {
+        if !self.connection.is_autocommit() {
+            // left open by a panic
+            self.connection.execute_batch("ROLLBACK")?;
+        }
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let mut transaction =
             Transaction { sql: &self.connection, sequences: self.sequences, policies: BTreeMap::new() };

@@ -69,7 +69,9 @@ fn pending_actions_are_those_of_the_agent_in_order(fixture: &Fixture) {
 }
 
 fn pending_actions_lie_between_the_bounds(fixture: &Fixture) {
-    (0..5).for_each(|number| drop(create(fixture, action(&format!("x{number}"), &["a"]))));
+    for number in 0..5 {
+        create(fixture, action(&format!("x{number}"), &["a"]));
+    }
     let found = pending_between(fixture, "a", 1, 3);
     assert_eq!(found.iter().map(|action| action.seq_no).collect::<Vec<_>>(), [2, 3]);
     assert!(pending_between(fixture, "a", 3, 1).is_empty());
@@ -127,7 +129,9 @@ fn an_unknown_action_is_unknown(fixture: &Fixture) {
 }
 
 fn the_ack_token_finds_the_sequence_number(fixture: &Fixture) {
-    (0..3).for_each(|_| drop(create(fixture, action("x", &["a"]))));
+    for _ in 0..3 {
+        create(fixture, action("x", &["a"]));
+    }
     let seq_no = |document_id: &str| match fixture.ask(Operation::ActionSeqNo(document_id.to_owned())) {
         Ok(Answer::SeqNo(seq_no)) => seq_no,
         other => panic!("{other:?}"),
@@ -139,7 +143,9 @@ fn the_ack_token_finds_the_sequence_number(fixture: &Fixture) {
 }
 
 fn the_newest_actions_are_listed_with_their_agents(fixture: &Fixture) {
-    (0..3).for_each(|number| drop(create(fixture, action(&format!("x{number}"), &["b", "a"]))));
+    for number in 0..3 {
+        create(fixture, action(&format!("x{number}"), &["b", "a"]));
+    }
     let listed = newest(fixture, 2);
     let ids: Vec<_> = listed.iter().map(|action| action.action_id.as_str()).collect();
     assert_eq!(ids, ["x2", "x1"]);

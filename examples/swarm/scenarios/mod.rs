@@ -1,0 +1,10 @@
+//! What can be measured, a file each.
+
+pub(crate) mod enroll;
+pub(crate) mod latency;
+pub(crate) mod park;
+pub(crate) mod probe;
+pub(crate) mod reconnect;
+pub(crate) mod rollout;
+pub(crate) mod storm;
+pub(crate) mod trigger;

@@ -1,0 +1,4 @@
+//! Bodies of check-ins.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fleet_server::api::fuzz::checkin(bytes));

@@ -1,0 +1,4 @@
+//! Request heads.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fleet_server::http::fuzz::head(bytes));

@@ -1,0 +1,72 @@
+//! What the loop drives and what it hands out: the seams to the core and to the workers.
+
+use std::any::Any;
+use std::io::IoSlice;
+use std::time::Duration;
+
+use crate::server::{BatchId, ConnectionId, Effect, Event, Server, WorkId};
+use crate::store::{Lane, Operation};
+use crate::time::Now;
+
+/// The sans-IO core as the loop sees it; [`Server`] in production.
+///
+/// What the loop promises: [`Core::poll`] is called until `None` after each [`Core::handle`] and
+/// [`Core::tick`]; [`Event::Opened`] comes first and [`Event::Lost`] last and once for each connection, the latter also after
+/// [`Effect::Close`] (when everything is written, before a lingering close has lingered); nothing comes after it.
+pub trait Core {
+    /// Takes in what happened.
+    fn handle(&mut self, now: Now, event: Event<'_>);
+    /// Lets timers ring that are due.
+    fn tick(&mut self, now: Now);
+    /// The next thing to do.
+    fn poll(&mut self) -> Option<Effect>;
+    /// When [`Core::tick`] is due, as [`Now::mono`].
+    fn wake_at(&self) -> Option<Duration>;
+    /// Whether more bytes of this connection can be taken now.
+    fn wants_input(&self, connection: ConnectionId) -> bool;
+    /// What is to be written next on this connection; how many of the slices are filled.
+    fn output<'a>(&'a self, connection: ConnectionId, slices: &mut [IoSlice<'a>]) -> usize;
+}
+
+/// Pure work to be run on a worker.
+pub type Run = Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>;
+
+/// Whoever runs what must not run on the loop. Both return at once; the results come back through the mailbox.
+pub trait Jobs {
+    /// Runs a batch in the store; posts [`Event::Answered`].
+    fn store(&mut self, lane: Lane, batch: BatchId, operations: Vec<Operation>);
+    /// Runs pure work; posts [`Event::Worked`].
+    fn work(&mut self, work: WorkId, run: Run);
+}
+
+/// What the process does beside serving, called on the loop.
+pub trait Hooks {
+    /// SIGHUP came; the loop itself has re-read the certificates.
+    fn reload(&mut self) {}
+    /// Once an hour: a moment to renew our own certificate.
+    fn hourly(&mut self, _now: Now) {}
+}
+
+/// No hooks.
+impl Hooks for () {}
+
+impl Core for Server {
+    fn handle(&mut self, now: Now, event: Event<'_>) {
+        Server::handle(self, now, event);
+    }
+    fn tick(&mut self, now: Now) {
+        Server::tick(self, now);
+    }
+    fn poll(&mut self) -> Option<Effect> {
+        Server::poll(self)
+    }
+    fn wake_at(&self) -> Option<Duration> {
+        Server::wake_at(self)
+    }
+    fn wants_input(&self, connection: ConnectionId) -> bool {
+        Server::wants_input(self, connection)
+    }
+    fn output<'a>(&'a self, connection: ConnectionId, slices: &mut [IoSlice<'a>]) -> usize {
+        Server::output(self, connection, slices)
+    }
+}

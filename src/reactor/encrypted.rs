@@ -1,0 +1,160 @@
+//! Reading and writing of an open TLS connection, record by record through the loop's buffers.
+
+use std::io::IoSlice;
+
+use super::SLICES_MAX;
+use super::core::{Core, Jobs};
+use super::socket::Moved;
+use super::tls::{PLAIN_BYTES_MAX, RECORD_BYTES_MAX, SessionError, Step};
+use super::turn::Turn;
+use crate::server::{ConnectionId, Event};
+
+/// Plain bytes of a record while all places for blocked ciphertext are taken: what is then kept of one that the socket does
+/// not take stays below 1 KiB, and nobody waits for a place that a slow reader holds.
+const SMALL_PLAIN_BYTES_MAX: usize = 960;
+
+impl<C: Core, J: Jobs> Turn<'_, C, J> {
+    /// Encrypts and sends one record of what the core shows. Returns the bytes moved.
+    pub(super) fn write_encrypted(&mut self, id: ConnectionId) -> usize {
+        if !self.network.send_blocked(id) {
+            return 0;
+        }
+        let length = self.gather(id);
+        let network = &mut *self.network;
+        let Some(connection) = network.connections.get_mut(id) else { return 0 };
+        if length == 0 {
+            connection.wants_write = false;
+            return 0;
+        }
+        let Some(session) = connection.session.as_mut() else { return 0 };
+        // records that rustls has not looked at would be decrypted first, into its own memory
+        let unlooked = connection.unsettled;
+        let tail = if unlooked { &mut [][..] } else { &mut connection.tail[..] };
+        match session.encrypt(tail, &network.buffers.plain[..length], &mut network.buffers.outgoing) {
+            Ok(0) => {}
+            Ok(consumed) => connection.tail = connection.tail[consumed..].into(),
+            Err(error) => {
+                log::debug!("cannot encrypt: {error}");
+                network.buffers.outgoing.clear();
+                connection.broken = true;
+                return 0;
+            }
+        }
+        self.network.send(id);
+        self.tell(Event::Sent { connection: id, bytes: length });
+        length
+    }
+
+    /// Copies at most one record's worth of the core's output together.
+    fn gather(&mut self, id: ConnectionId) -> usize {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let count = self.core.output(id, &mut slices);
+        let places_left = self.network.counts.blocked < self.network.bounds.deliveries_blocked_max;
+        let most = if places_left { PLAIN_BYTES_MAX } else { SMALL_PLAIN_BYTES_MAX };
+        let plain = &mut self.network.buffers.plain[..most];
+        let mut filled = 0;
+        for slice in &slices[..count.min(SLICES_MAX)] {
+            let bytes = slice.len().min(most - filled);
+            plain[filled..filled + bytes].copy_from_slice(&slice[..bytes]);
+            filled += bytes;
+        }
+        filled
+    }
+
+    /// Reads at most one record's worth and hands the plain bytes to the core. Returns the bytes moved.
+    pub(super) fn read_encrypted(&mut self, id: ConnectionId) -> usize {
+        let network = &mut *self.network;
+        let Some(connection) = network.connections.get_mut(id) else { return 0 };
+        // a peer that does not take our bytes is not given the chance to cause more of them
+        if !connection.blocked.is_empty() {
+            return 0;
+        }
+        let kept = connection.tail.len();
+        network.buffers.read[..kept].copy_from_slice(&connection.tail);
+        let mut end = kept;
+        if !connection.unsettled {
+            if kept >= RECORD_BYTES_MAX {
+                connection.broken = true;
+                return 0;
+            }
+            match connection.read(&mut network.buffers.read[kept..RECORD_BYTES_MAX]) {
+                Moved::Bytes(bytes) => end += bytes,
+                Moved::End => return self.end(id),
+                Moved::WouldBlock | Moved::Broken => return 0,
+            }
+        }
+        connection.tail = Box::default();
+        self.decrypt(id, end);
+        (end - kept).max(1)
+    }
+
+    /// Steps through the first `end` bytes of the read buffer; what cannot be consumed goes to the connection.
+    fn decrypt(&mut self, id: ConnectionId, end: usize) {
+        let mut start = 0;
+        let outcome = loop {
+            let network = &mut *self.network;
+            let Some(connection) = network.connections.get_mut(id) else { return };
+            let Some(session) = connection.session.as_mut() else { return };
+            let core = &mut *self.core;
+            let now = self.now;
+            let incoming = &mut network.buffers.read[start..end];
+            let (consumed, step) = session.step(incoming, &mut network.buffers.outgoing, |bytes| {
+                core.handle(now, Event::Received { connection: id, bytes });
+            });
+            start += consumed;
+            match step {
+                Ok(Step::Again) => {}
+                Ok(Step::Received) => {
+                    connection.unsettled = true;
+                    self.effects();
+                    if self.is_closing(id) || !self.core.wants_input(id) {
+                        break Ok(());
+                    }
+                }
+                Ok(Step::Settled) => {
+                    connection.unsettled = false;
+                    break Ok(());
+                }
+                Ok(Step::PeerClosed) => {
+                    self.network.send(id);
+                    self.end(id);
+                    return;
+                }
+                Err(error) => {
+                    session.alert(&mut network.buffers.outgoing);
+                    break Err(error);
+                }
+            }
+        };
+        self.network.send(id);
+        self.keep(id, start..end, outcome);
+    }
+
+    fn keep(&mut self, id: ConnectionId, left: std::ops::Range<usize>, outcome: Result<(), SessionError>) {
+        let network = &mut *self.network;
+        let Some(connection) = network.connections.get_mut(id) else { return };
+        match outcome {
+            Ok(()) => connection.tail = network.buffers.read[left].into(),
+            Err(error) => {
+                log::debug!("a TLS connection fails: {error}");
+                connection.broken = true;
+            }
+        }
+    }
+
+    fn is_closing(&self, id: ConnectionId) -> bool {
+        self.network.connections.get(id).is_none_or(|connection| connection.closing.is_some())
+    }
+
+    /// Says close_notify, as far as the socket takes it.
+    pub(super) fn say_goodbye(&mut self, id: ConnectionId) {
+        let network = &mut *self.network;
+        let Some(connection) = network.connections.get_mut(id) else { return };
+        let Some(session) = connection.session.as_mut() else { return };
+        let tail = if connection.unsettled { &mut [][..] } else { &mut connection.tail[..] };
+        if session.close(tail, &mut network.buffers.outgoing).is_ok() && connection.writable {
+            connection.write(network.buffers.outgoing.filled());
+        }
+        network.buffers.outgoing.clear();
+    }
+}

@@ -1,0 +1,215 @@
+//! Builds the parts from a configuration and runs them: the only place that knows them all.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use crate::config::{Config, Loaded, PemSource, Store as StoreChoice, Tls};
+use crate::connection::Listener;
+use crate::log::LogHandle;
+use crate::model::EnrollmentToken;
+use crate::reactor::tls::own::{Names, OwnCertificates, OwnError};
+use crate::reactor::{Address, Bounds, Hooks, Jobs, Reactor, ReactorError, Run, Sender, Settings};
+use crate::server::{BatchId, Event, Server, WorkId};
+use crate::store::embedded::{Embedded, OpenError};
+use crate::store::pool::{Pool, PoolEvent};
+use crate::store::{Lane, Operation, Watch};
+use crate::time::Now;
+
+/// Why the server does not start, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data directory or the store in it.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The configuration asks for what this build cannot do.
+    #[error("output.elasticsearch is not served by this version: leave `output` out for the embedded store")]
+    Elasticsearch,
+    /// Our own CA or certificate.
+    #[error(transparent)]
+    Certificates(#[from] OwnError),
+    /// Listeners, certificates, or the event loop.
+    #[error(transparent)]
+    Reactor(#[from] ReactorError),
+    /// Threads, the log, or the system's entropy.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Admin socket in the data directory.
+const ADMIN_SOCKET: &str = "admin.sock";
+/// The log's own queue gets so long at the end.
+const LOG_FLUSH_MAX: Duration = Duration::from_secs(1);
+
+/// Serves until a signal says stop. `reload` reads the configuration anew.
+pub fn serve(loaded: &Loaded, reload: &dyn Fn() -> Option<Loaded>) -> Result<(), ServeError> {
+    let config = &loaded.config;
+    let log = start_log(loaded)?;
+    for warning in &loaded.warnings {
+        ::log::warn!("{warning}");
+    }
+    let result = run(config, reload);
+    if let Err(error) = &result {
+        ::log::error!("{error}");
+    }
+    log.flush(LOG_FLUSH_MAX);
+    result
+}
+
+fn start_log(loaded: &Loaded) -> Result<LogHandle, ServeError> {
+    let terminal = io::stderr().is_terminal();
+    crate::log::start(&loaded.config.logging, terminal, loaded.source.is_none())
+        .map_err(|source| ServeError::System { what: "the log cannot be started", source })
+}
+
+fn run(config: &Config, reload: &dyn Fn() -> Option<Loaded>) -> Result<(), ServeError> {
+    let StoreChoice::Embedded(embedded) = &config.store else { return Err(ServeError::Elasticsearch) };
+    let clock = crate::reactor::Clock::start();
+    let (store, watch, first_token) =
+        Embedded::open(&config.data_directory, embedded.retention.clone(), clock.now().wall)?;
+    let own = own_certificates(config, clock.now())?;
+    let mut reactor = Reactor::new(settings(config, own.as_ref()))?;
+    let store = Arc::new(store);
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)
+        .map_err(|error| ServeError::System { what: "no entropy", source: io::Error::other(error) })?;
+    let mut server = Server::new(Arc::new(config.clone()), &*store, seed, reactor.now());
+    let pool = start_pool(store, reactor.sender())?;
+    start_watch(watch, reactor.sender())?;
+    if let Some(token) = first_token {
+        greet(config, &mut reactor, own.as_ref(), &token);
+    }
+    let mut hooks = Process { config, reload, own };
+    reactor.run(&mut server, &mut Workers { pool }, &mut hooks)?;
+    ::log::info!("stopped");
+    Ok(())
+}
+
+fn own_certificates(config: &Config, now: Now) -> Result<Option<OwnCertificates>, ServeError> {
+    if !config.server.own_certificate {
+        return Ok(None);
+    }
+    let names = Names::of_machine(&config.server.host_names);
+    Ok(Some(OwnCertificates::ensure(&config.data_directory, &names, now.wall)?))
+}
+
+fn settings(config: &Config, own: Option<&OwnCertificates>) -> Settings {
+    let server = &config.server;
+    let own_tls = |own: &OwnCertificates| {
+        Tls::new(PemSource::File(own.certificate.clone()), PemSource::File(own.key.clone()))
+    };
+    Settings {
+        external: Address { host: server.host.clone(), port: server.port },
+        internal: Some(Address { host: "localhost".into(), port: server.internal_port }),
+        admin_socket: Some(config.data_directory.join(ADMIN_SOCKET)),
+        tls: own.map(own_tls).or_else(|| server.tls.clone()),
+        bounds: Bounds { connections_max: server.limits.connections_max, ..Bounds::default() },
+        signals: true,
+    }
+}
+
+fn start_pool(store: Arc<Embedded>, sender: Sender) -> Result<Pool, ServeError> {
+    let post = move |event| {
+        sender.post(match event {
+            PoolEvent::Answered { batch, answers } => Event::Answered { batch, answers },
+            PoolEvent::Worked { work, result } => Event::Worked { work, result },
+        });
+    };
+    Pool::start(store, Arc::new(post))
+        .map_err(|source| ServeError::System { what: "worker threads cannot be started", source })
+}
+
+/// The watch blocks on a thread of its own, which ends with the store.
+fn start_watch(mut watch: impl Watch + 'static, sender: Sender) -> Result<(), ServeError> {
+    /// It decodes JSON and little else.
+    const STACK_BYTES: usize = 512 * 1024;
+    let follow = move || {
+        while let Some(changes) = watch.next() {
+            sender.post(Event::Changed(changes));
+        }
+    };
+    thread::Builder::new()
+        .name("watch".into())
+        .stack_size(STACK_BYTES)
+        .spawn(follow)
+        .map(drop)
+        .map_err(|source| ServeError::System { what: "the watch cannot be started", source })
+}
+
+/// What an operator needs to know once, on standard output and never in the log.
+fn greet(config: &Config, reactor: &mut Reactor, own: Option<&OwnCertificates>, token: &EnrollmentToken) {
+    let url = url(config, reactor);
+    let mut text =
+        format!("\nFleet Server is ready.\n\n  address      {url}\n  token        {}\n", token.api_key);
+    let mut enroll = format!("elastic-agent enroll --url={url} --enrollment-token={}", token.api_key);
+    if let Some(own) = own {
+        let authority = absolute(&own.ca);
+        text += &format!("  CA           {authority}\n  fingerprint  {}\n", own.fingerprint);
+        enroll += &format!(" --certificate-authorities={authority}");
+    }
+    text += &format!("\nEnrol an agent:\n\n  {enroll}\n\n");
+    // nobody reads it: the server serves all the same, `token show` has it
+    let _ = io::stdout().lock().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// Where agents reach us: a name given by `--host`, else this machine's own.
+fn url(config: &Config, reactor: &Reactor) -> String {
+    let server = &config.server;
+    let scheme = if server.own_certificate || server.tls.is_some() { "https" } else { "http" };
+    let bound = reactor.addresses().find(|(listener, _)| *listener == Listener::External);
+    let port = bound.and_then(|(_, address)| address.rsplit(':').next()?.parse().ok()).unwrap_or(server.port);
+    let host = server.host_names.first().map_or("localhost", String::as_str);
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    format!("{scheme}://{host}:{port}")
+}
+
+/// The pool as the loop sees it.
+struct Workers {
+    pool: Pool,
+}
+
+impl Jobs for Workers {
+    fn store(&mut self, lane: Lane, batch: BatchId, operations: Vec<Operation>) {
+        self.pool.submit(lane, batch, operations);
+    }
+
+    fn work(&mut self, work: WorkId, run: Run) {
+        self.pool.work(work, run);
+    }
+}
+
+/// What the process does beside serving.
+struct Process<'a> {
+    config: &'a Config,
+    reload: &'a dyn Fn() -> Option<Loaded>,
+    own: Option<OwnCertificates>,
+}
+
+impl Hooks for Process<'_> {
+    fn reload(&mut self) {
+        let Some(loaded) = (self.reload)() else { return };
+        crate::log::set_level(loaded.config.logging.level);
+        ::log::info!("the configuration was read again: certificates and the log level are in force");
+    }
+
+    fn hourly(&mut self, now: Now) {
+        if self.own.is_none() {
+            return;
+        }
+        match own_certificates(self.config, now) {
+            Ok(own) => self.own = own,
+            Err(error) => ::log::error!("our own certificate could not be renewed: {error}"),
+        }
+    }
+}
