@@ -153,9 +153,9 @@ fn the_newest_actions_are_listed_with_their_agents(fixture: &Fixture) {
 }
 
 fn all_documents_of_an_action_are_found_with_their_agents(fixture: &Fixture) {
-    create(fixture, Action { agents: vec!["a".into()], ..action("x") });
-    create(fixture, action("y"));
-    create(fixture, Action { agents: vec!["b".into()], ..action("x") });
+    create(fixture, action("x", &["a"]));
+    create(fixture, action("y", &["a"]));
+    create(fixture, action("x", &["b"]));
     let Ok(Answer::Actions(found)) = fixture.ask(Operation::ActionDocuments("x".into())) else { panic!("no actions") };
     let agents: Vec<_> = found.iter().map(|action| action.agents.join(",")).collect();
     assert_eq!(agents, ["a", "b"]);

@@ -8,4 +8,4 @@ mod world;
 
 use serde_json::{Value, json};
 
-use world::{World, agent_document};
+use world::World;

@@ -69,7 +69,7 @@ fn what_cannot_be_delivered_is_refused_and_not_stored() {
         ("inputs: []\noutputs: {default: {hosts: []}}\n", "its output default has the type \"\""),
         ("outputs: {default: {type: kafka}}\n", "inputs: a list is needed"),
         ("a: 1\na: 2\n", "line 2: the key a is repeated"),
-        ("\u{1}", "line 1"),
+        ("inputs: [1\n", "line "),
     ] {
         let message = world.refused(400, "PUT", PATH, text);
         assert!(message.contains(reason), "{message}");

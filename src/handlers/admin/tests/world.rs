@@ -188,7 +188,7 @@ impl World {
         loop {
             let mut slices = [IoSlice::new(&[]); 8];
             let count = self.server.output(connection, &mut slices);
-            let bytes = slices[..count].concat();
+            let bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect();
             if bytes.is_empty() {
                 return;
             }
@@ -199,7 +199,7 @@ impl World {
 }
 
 /// A well agent's document as an enrolment and a first check-in leave it.
-pub(super) fn agent_document(policy_id: &str) -> Value {
+fn agent_document(policy_id: &str) -> Value {
     json!({
         "active": true,
         "policy_id": policy_id,
