@@ -11,8 +11,8 @@ use crate::config::{Config, Endpoint, Store};
 #[test]
 fn no_configuration_gives_the_default_with_absolute_paths() {
     let loaded = nothing().loaded();
-    let mut expected = Config { data_directory: PathBuf::from("/work/fleet-data"), ..Config::default() };
-    expected.logging.files.path = PathBuf::from("/work");
+    let mut expected = Config { data_directory: PathBuf::from("/srv/fleet-data"), ..Config::default() };
+    expected.logging.files.path = PathBuf::from("/srv");
     expected.server.pgp.dir = PathBuf::from("/opt/bin/elastic-agent-upgrade-keys");
     assert!(loaded.config == expected);
     assert!(loaded.source.is_none());
@@ -70,14 +70,14 @@ fn a_named_file_that_does_not_exist_is_an_error() {
 
 #[test]
 fn a_named_file_is_read_and_named_as_the_operator_did() {
-    let mut sources = nothing().file("/work/etc/other.yml", "logging.level: loud");
+    let mut sources = nothing().file("/srv/etc/other.yml", "logging.level: loud");
     sources.arguments.file = Some(PathBuf::from("etc/other.yml"));
     assert!(sources.error().starts_with("etc/other.yml:1: logging.level: "));
 }
 
 #[test]
 fn the_source_is_the_file_that_was_read() {
-    assert_eq!(yaml("").loaded().source, Some(PathBuf::from("/work/fleet-server.yml")));
+    assert_eq!(yaml("").loaded().source, Some(PathBuf::from("/srv/fleet-server.yml")));
 }
 
 #[test]

@@ -191,7 +191,7 @@ fn an_endpoint_that_was_asked_for_is_not_by_default() {
 fn instrumentation_from_the_file_and_its_gaps_from_the_environment() {
     let sources =
         server("instrumentation: {enabled: true, hosts: [a], api_key_path: k, global_labels: 'a=b,c=d'}")
-            .file("/work/k", "key\n")
+            .file("/srv/k", "key\n")
             .variable("ELASTIC_APM_ENVIRONMENT", "test")
             .variable("ELASTIC_APM_SERVER_URL", "unused");
     let instrumentation = sources.config().instrumentation;

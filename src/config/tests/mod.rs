@@ -29,7 +29,7 @@ struct Sources {
 /// Sources without any configuration.
 fn nothing() -> Sources {
     let arguments = Arguments {
-        working_directory: PathBuf::from("/work"),
+        working_directory: PathBuf::from("/srv"),
         executable_directory: PathBuf::from("/opt/bin"),
         ..Arguments::default()
     };
@@ -38,7 +38,7 @@ fn nothing() -> Sources {
 
 /// Sources with a `fleet-server.yml` in the working directory.
 fn yaml(text: &str) -> Sources {
-    nothing().file("/work/fleet-server.yml", text)
+    nothing().file("/srv/fleet-server.yml", text)
 }
 
 /// `inputs.0.server` with these lines.

@@ -15,7 +15,7 @@ fn the_effective_configuration_has_the_keys_of_the_file() {
     assert_eq!(shown["logging"]["level"], "debug");
     assert_eq!(shown["inputs"][0]["server"]["timeouts"]["idle"], "35s");
     assert_eq!(shown["inputs"][0]["server"]["port"], 8220);
-    assert_eq!(shown["path"]["data"], "/work/fleet-data");
+    assert_eq!(shown["path"]["data"], "/srv/fleet-data");
 }
 
 #[test]

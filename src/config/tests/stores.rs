@@ -90,20 +90,20 @@ fn credentials_in_a_host_are_left_out_with_a_warning() {
 
 #[test]
 fn a_token_file_with_a_trailing_newline_works() {
-    let sources = output("service_token_path: token").file("/work/token", "AAEA\n");
+    let sources = output("service_token_path: token").file("/srv/token", "AAEA\n");
     assert_eq!(elasticsearch(&sources).service_token.unwrap().expose(), "AAEA");
 }
 
 #[test]
 fn the_token_itself_wins_over_its_file() {
-    let sources = output("service_token: direct\nservice_token_path: token").file("/work/token", "AAEA\n");
+    let sources = output("service_token: direct\nservice_token_path: token").file("/srv/token", "AAEA\n");
     assert_eq!(elasticsearch(&sources).service_token.unwrap().expose(), "direct");
 }
 
 #[test]
 fn a_token_file_that_cannot_be_read_is_an_error() {
     let error = output("service_token_path: token").error();
-    assert!(error.contains("output.elasticsearch.service_token_path: cannot read /work/token"), "{error}");
+    assert!(error.contains("output.elasticsearch.service_token_path: cannot read /srv/token"), "{error}");
 }
 
 #[test]

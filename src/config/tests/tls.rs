@@ -29,7 +29,7 @@ fn client_tls(sources: &Sources) -> Option<ClientTls> {
 fn a_pair_without_enabled_is_tls() {
     let sources = ssl("certificate: a.crt, key: a.key");
     let tls = tls(&sources);
-    assert!(tls == Tls::new(PemSource::File("/work/a.crt".into()), PemSource::File("/work/a.key".into())));
+    assert!(tls == Tls::new(PemSource::File("/srv/a.crt".into()), PemSource::File("/srv/a.key".into())));
     assert!(!sources.config().server.own_certificate);
 }
 
@@ -65,7 +65,7 @@ fn authorities_require_a_client_certificate_unless_said_otherwise() {
     let pair = "certificate: a, key: b";
     let required = tls(&ssl(&format!("{pair}, certificate_authorities: ca.crt")));
     assert_eq!(required.client_authentication, ClientAuthentication::Required);
-    assert!(required.certificate_authorities == [PemSource::File(PathBuf::from("/work/ca.crt"))]);
+    assert!(required.certificate_authorities == [PemSource::File(PathBuf::from("/srv/ca.crt"))]);
     let optional =
         ssl(&format!("{pair}, certificate_authorities: [ca.crt], client_authentication: optional"));
     assert_eq!(tls(&optional).client_authentication, ClientAuthentication::Optional);
@@ -81,7 +81,7 @@ fn inline_pem_is_told_from_a_path() {
 
 #[test]
 fn the_passphrase_file_is_trimmed() {
-    let sources = ssl("certificate: a, key: b, key_passphrase_path: p").file("/work/p", " secret\n");
+    let sources = ssl("certificate: a, key: b, key_passphrase_path: p").file("/srv/p", " secret\n");
     assert_eq!(tls(&sources).key_passphrase.unwrap().expose(), "secret");
 }
 
