@@ -1,29 +1,30 @@
 //! Arguments, configuration, build the parts, run, exit code.
 
+use std::io::Write;
 use std::process::ExitCode;
 
+use fleet_server::operator::{self, arguments::Arguments, configuration};
+use fleet_server::serve;
+
 fn main() -> ExitCode {
-    let arguments = fleet_server::config::Arguments {
-        settings: std::env::args().skip(1).filter(|a| a.contains('=')).collect(),
-        working_directory: std::env::current_dir().unwrap_or_default(),
-        ..Default::default()
-    };
-    let load = || {
-        fleet_server::config::load(&arguments, &|name| std::env::var(name).ok(), &|path| {
-            std::fs::read_to_string(path)
-        })
-    };
-    match load() {
-        Err(errors) => {
-            eprintln!("{errors}");
+    match operator::parse(std::env::args_os()) {
+        Err(code) => code,
+        Ok(Arguments { command: Some(command), options, .. }) => operator::run(command, &options),
+        Ok(arguments) => serve_until_stopped(&arguments),
+    }
+}
+
+fn serve_until_stopped(arguments: &Arguments) -> ExitCode {
+    let arguments = configuration::of_server(arguments);
+    let result = configuration::load(&arguments)
+        .map_err(|errors| errors.to_string())
+        .and_then(|loaded| serve::serve(&loaded, &|| configuration::load(&arguments).ok()).map_err(|error| error.to_string()));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // there is nobody to tell that nobody listens
+            let _ = writeln!(std::io::stderr(), "fleet-server: {error}");
             ExitCode::FAILURE
         }
-        Ok(loaded) => match fleet_server::serve::serve(&loaded, &|| load().ok()) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("{error}");
-                ExitCode::FAILURE
-            }
-        },
     }
 }

@@ -110,7 +110,11 @@ fn settings(config: &Config, own: Option<&OwnCertificates>) -> Settings {
         internal: Some(Address { host: "localhost".into(), port: server.internal_port }),
         admin_socket: Some(config.data_directory.join(ADMIN_SOCKET)),
         tls: own.map(own_tls).or_else(|| server.tls.clone()),
-        bounds: Bounds { connections_max: server.limits.connections_max, ..Bounds::default() },
+        bounds: Bounds {
+            connections_max: server.limits.connections_max,
+            handshake_time_max: server.timeouts.read_header,
+            ..Bounds::default()
+        },
         signals: true,
     }
 }

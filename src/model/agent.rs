@@ -41,6 +41,8 @@ pub struct Agent {
     pub enrolled_at: Option<String>,
     /// RFC 3339.
     pub unenrolled_at: Option<String>,
+    /// RFC 3339: when an UNENROLL action was written for it.
+    pub unenrollment_started_at: Option<String>,
     /// RFC 3339.
     pub upgraded_at: Option<String>,
     /// RFC 3339.
@@ -134,6 +136,7 @@ impl Agent {
             unhealthy_reason: fields.optional("unhealthy_reason"),
             enrolled_at: fields.optional("enrolled_at"),
             unenrolled_at: fields.optional("unenrolled_at"),
+            unenrollment_started_at: fields.optional("unenrollment_started_at"),
             upgraded_at: fields.optional("upgraded_at"),
             upgrade_started_at: fields.optional("upgrade_started_at"),
             has_upgrade_attempts: fields.has("upgrade_attempts"),

@@ -113,7 +113,7 @@ pub enum Operation {
     Tokens,
     /// Sets a token inactive and invalidates its key. `StoreError::NotFound` if there is none. `Answer::Done`.
     RevokeToken(String),
-    /// Agents by id from `from` (exclusive) on, at most `limit`, without local_metadata and components: `Answer::Agents`.
+    /// Agents by id from `from` (exclusive) on, at most `limit`, without components: `Answer::Agents`.
     Agents {
         /// Only those on this policy.
         policy_id: Option<String>,
@@ -121,6 +121,8 @@ pub enum Operation {
         from: String,
         /// At most so many.
         limit: usize,
+        /// Whether local_metadata is wanted, which may be large.
+        with_metadata: bool,
     },
     /// Writes an action; the store gives it `document_id` and `seq_no`: `Answer::SeqNo`.
     CreateAction(Box<Action>),
@@ -129,6 +131,8 @@ pub enum Operation {
         /// At most so many.
         limit: usize,
     },
+    /// All documents of an action, oldest first, with their agents; none if nothing is known of it: `Answer::Actions`.
+    ActionDocuments(String),
     /// All results of an action: `Answer::Results`.
     ResultsOfAction(String),
     /// Removes what has outlived its time; ids of removed actions are remembered. `Answer::Removed`.
@@ -200,7 +204,7 @@ impl Operation {
             LatestPolicies | PolicyRevision { .. } | Tokens | Agents { .. } | Actions { .. } => {
                 Lane::Operator
             }
-            ResultsOfAction(_) | Cleanup { .. } | Backup(_) => Lane::Operator,
+            ActionDocuments(_) | ResultsOfAction(_) | Cleanup { .. } | Backup(_) => Lane::Operator,
         }
     }
 

@@ -92,6 +92,18 @@ impl Reader<'_> {
         Ok(Answer::Actions(actions))
     }
 
+    pub(super) fn action_documents(&self, action_id: &str) -> Outcome {
+        let mut select = self.sql.prepare_cached(
+            "SELECT document_id, seq_no, document, agents FROM actions WHERE action_id = ?1 ORDER BY seq_no",
+        )?;
+        let mut rows = select.query([action_id])?;
+        let mut actions = Vec::new();
+        while let Some(row) = rows.next()? {
+            actions.push(Arc::new(with_agents(row)?));
+        }
+        Ok(Answer::Actions(actions))
+    }
+
     /// Actions with `after < _seq_no <= up_to`, until they are `count_max` or hold `bytes_max`; and up to which `_seq_no`
     /// that is all of them.
     pub(super) fn actions_between(

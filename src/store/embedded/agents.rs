@@ -45,21 +45,34 @@ impl Reader<'_> {
         self.agent(select_agent!("WHERE enrollment_id = ?1 ORDER BY number DESC LIMIT 1"), enrollment_id)
     }
 
-    /// A page of agents, without what is large.
-    pub(super) fn agents(&self, policy_id: Option<&str>, from: &str, limit: usize) -> Outcome {
+    /// A page of agents, without their components and, unless they are wanted, their local_metadata.
+    pub(super) fn agents(
+        &self,
+        policy_id: Option<&str>,
+        from: &str,
+        limit: usize,
+        with_metadata: bool,
+    ) -> Outcome {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let all = "SELECT id, document, last_checkin FROM agents LEFT JOIN agent_checkins USING (number)
-                   WHERE id > ?1 ORDER BY id LIMIT ?2";
-        let of_policy =
-            "SELECT id, document, last_checkin FROM agents LEFT JOIN agent_checkins USING (number)
-                         WHERE policy_id = ?3 AND id > ?1 ORDER BY id LIMIT ?2";
+        let (metadata, details) = match with_metadata {
+            true => ("local_metadata", "LEFT JOIN agent_details USING (number)"),
+            false => ("NULL", ""),
+        };
+        let of_policy = if policy_id.is_some() { "policy_id = ?3 AND" } else { "" };
+        let sql = format!(
+            "SELECT id, document, last_checkin, {metadata} FROM agents
+             LEFT JOIN agent_checkins USING (number) {details}
+             WHERE {of_policy} id > ?1 ORDER BY id LIMIT ?2"
+        );
         let some: &[&dyn ToSql] = params![from, limit, policy_id];
-        let (sql, params) = if policy_id.is_some() { (of_policy, some) } else { (all, &some[..2]) };
-        let mut select = self.sql.prepare_cached(sql)?;
+        let params = if policy_id.is_some() { some } else { &some[..2] };
+        let mut select = self.sql.prepare_cached(&sql)?;
         let mut rows = select.query(params)?;
         let mut agents = Vec::new();
         while let Some(row) = rows.next()? {
-            agents.push(read(row)?);
+            let mut agent = read(row)?;
+            agent.local_metadata = raw_at(row, 3)?;
+            agents.push(agent);
         }
         Ok(Answer::Agents(agents))
     }

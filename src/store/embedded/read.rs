@@ -61,8 +61,11 @@ impl<'a> Reader<'a> {
                 Ok(Answer::Policy(self.policy(&policy_id, revision_idx)?))
             }
             Tokens => self.tokens(),
-            Agents { policy_id, from, limit } => self.agents(policy_id.as_deref(), &from, limit),
+            Agents { policy_id, from, limit, with_metadata } => {
+                self.agents(policy_id.as_deref(), &from, limit, with_metadata)
+            }
             Actions { limit } => self.newest_actions(limit),
+            ActionDocuments(action_id) => self.action_documents(&action_id),
             ResultsOfAction(action_id) => self.results(&action_id),
             _ => Err(misplaced().into()),
         }

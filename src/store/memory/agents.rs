@@ -31,15 +31,23 @@ impl State {
         Ok(Answer::Agent(newest.map(|(_, agent)| Box::new(agent))))
     }
 
-    pub(super) fn page_of_agents(&self, policy_id: Option<&str>, from: &str, limit: usize) -> StoreResult {
+    pub(super) fn page_of_agents(
+        &self,
+        policy_id: Option<&str>,
+        from: &str,
+        limit: usize,
+        with_metadata: bool,
+    ) -> StoreResult {
         let mut agents = Vec::new();
         for (id, stored) in self.agents.iter().filter(|(id, _)| id.as_str() > from) {
             if agents.len() == limit {
                 break;
             }
-            let agent = read(id, stored)?;
+            let mut agent = read(id, stored)?;
             if policy_id.is_none_or(|policy_id| policy_id == agent.policy_id) {
-                agents.push(Agent { local_metadata: None, components: None, ..agent });
+                agent.components = None;
+                agent.local_metadata = agent.local_metadata.filter(|_| with_metadata);
+                agents.push(agent);
             }
         }
         Ok(Answer::Agents(agents))

@@ -76,6 +76,11 @@ impl State {
         Answer::Actions(newest.map(|stored| Arc::clone(&stored.action)).collect())
     }
 
+    pub(super) fn action_documents(&self, action_id: &str) -> Answer {
+        let documents = self.actions.values().filter(|stored| stored.action.action_id == action_id);
+        Answer::Actions(documents.map(|stored| Arc::clone(&stored.action)).collect())
+    }
+
     /// Actions with `after < _seq_no <= up_to`, in that order.
     pub(super) fn actions_between(&self, after: i64, up_to: i64) -> Vec<Arc<Action>> {
         let between = self.actions.range(after.saturating_add(1)..=up_to.max(after.saturating_add(1)));

@@ -102,8 +102,11 @@ impl State {
                 Ok(Answer::Policy(self.policy(&policy_id, revision_idx)))
             }
             Tokens => Ok(Answer::Tokens(self.tokens.clone())),
-            Agents { policy_id, from, limit } => self.page_of_agents(policy_id.as_deref(), &from, limit),
+            Agents { policy_id, from, limit, with_metadata } => {
+                self.page_of_agents(policy_id.as_deref(), &from, limit, with_metadata)
+            }
             Actions { limit } => Ok(self.newest_actions(limit)),
+            ActionDocuments(action_id) => Ok(self.action_documents(&action_id)),
             ResultsOfAction(action_id) => Ok(self.results_of(&action_id)),
             Cleanup { now } => Ok(Answer::Removed(self.clean_up(retention, now))),
             Backup(_) => Err(StoreError::Failed {

@@ -16,6 +16,7 @@ on_every_store! {
     an_unknown_action_is_unknown,
     the_ack_token_finds_the_sequence_number,
     the_newest_actions_are_listed_with_their_agents,
+    all_documents_of_an_action_are_found_with_their_agents,
     absent_and_null_data_stay_apart,
     an_action_reads_as_it_was_written,
 }
@@ -149,6 +150,16 @@ fn the_newest_actions_are_listed_with_their_agents(fixture: &Fixture) {
     let ids: Vec<_> = listed.iter().map(|action| action.action_id.as_str()).collect();
     assert_eq!(ids, ["x2", "x1"]);
     assert_eq!(listed[0].agents, ["b", "a"]);
+}
+
+fn all_documents_of_an_action_are_found_with_their_agents(fixture: &Fixture) {
+    create(fixture, action("x", &["a"]));
+    create(fixture, action("y", &["a"]));
+    create(fixture, action("x", &["b"]));
+    let Ok(Answer::Actions(found)) = fixture.ask(Operation::ActionDocuments("x".into())) else { panic!("no actions") };
+    let agents: Vec<_> = found.iter().map(|action| action.agents.join(",")).collect();
+    assert_eq!(agents, ["a", "b"]);
+    assert!(matches!(fixture.ask(Operation::ActionDocuments("z".into())), Ok(Answer::Actions(none)) if none.is_empty()));
 }
 
 fn absent_and_null_data_stay_apart(fixture: &Fixture) {

@@ -132,6 +132,9 @@ fn lists_leave_out_what_is_large(fixture: &Fixture) {
     fixture.check_in("a", NOW, Patch::new().set("components", ["c"]).set("last_checkin_status", "online"));
     let listed = agents(fixture, None, "", 1).remove(0);
     assert_eq!((text(&listed.local_metadata), text(&listed.components)), (None, None));
+    let page = Operation::Agents { policy_id: None, from: String::new(), limit: 1, with_metadata: true };
+    let Ok(Answer::Agents(with_metadata)) = fixture.ask(page) else { panic!("no agents") };
+    assert!(with_metadata[0].local_metadata.is_some() && with_metadata[0].components.is_none());
     assert_eq!(
         (listed.last_checkin, listed.last_checkin_status.as_deref()),
         (Some(NOW.rfc3339()), Some("online"))
@@ -168,7 +171,7 @@ fn an_empty_batch_has_no_answers(fixture: &Fixture) {
 
 fn agents(fixture: &Fixture, policy_id: Option<&str>, from: &str, limit: usize) -> Vec<Agent> {
     let policy_id = policy_id.map(str::to_owned);
-    match fixture.ask(Operation::Agents { policy_id, from: from.to_owned(), limit }) {
+    match fixture.ask(Operation::Agents { policy_id, from: from.to_owned(), limit, with_metadata: false }) {
         Ok(Answer::Agents(agents)) => agents,
         other => panic!("{other:?}"),
     }

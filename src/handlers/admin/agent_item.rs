@@ -1,0 +1,78 @@
+//! An agent as Kibana's Fleet API shows it.
+
+use serde::Serialize;
+
+use super::agent_status::AgentStatus;
+use crate::model::raw::{Raw, raw};
+use crate::model::{Agent, AgentInfo};
+
+/// The JSON of an agent; no secret is in it.
+pub(super) fn item(agent: &Agent, status: AgentStatus) -> Raw {
+    raw(&AgentItem {
+        id: &agent.id,
+        status: status.name(),
+        active: agent.active,
+        kind: &agent.kind,
+        policy_id: &agent.policy_id,
+        policy_revision: agent.policy_revision_idx,
+        agent: agent.agent.as_ref(),
+        enrolled_at: agent.enrolled_at.as_deref(),
+        last_checkin: agent.last_checkin.as_deref(),
+        last_checkin_status: agent.last_checkin_status.as_deref(),
+        last_checkin_message: agent.last_checkin_message.as_deref(),
+        unhealthy_reason: agent.unhealthy_reason.as_deref(),
+        upgrade_started_at: agent.upgrade_started_at.as_deref(),
+        upgraded_at: agent.upgraded_at.as_deref(),
+        upgrade_details: agent.upgrade_details.as_ref(),
+        unenrollment_started_at: agent.unenrollment_started_at.as_deref(),
+        unenrolled_at: agent.unenrolled_at.as_deref(),
+        audit_unenrolled_reason: agent.audit_unenrolled_reason.as_deref(),
+        access_api_key_id: &agent.access_api_key_id,
+        tags: &agent.tags,
+        namespaces: &agent.namespaces,
+        local_metadata: agent.local_metadata.as_ref(),
+        user_provided_metadata: agent.user_provided_metadata.as_ref(),
+        components: agent.components.as_ref(),
+    })
+}
+
+#[derive(Serialize)]
+struct AgentItem<'a> {
+    id: &'a str,
+    status: &'static str,
+    active: bool,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    policy_id: &'a str,
+    policy_revision: i64,
+    agent: Option<&'a AgentInfo>,
+    enrolled_at: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_checkin: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_checkin_status: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_checkin_message: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unhealthy_reason: Option<&'a [String]>,
+    upgrade_started_at: Option<&'a str>,
+    upgraded_at: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upgrade_details: Option<&'a Raw>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unenrollment_started_at: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unenrolled_at: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_unenrolled_reason: Option<&'a str>,
+    access_api_key_id: &'a str,
+    tags: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    namespaces: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    local_metadata: Option<&'a Raw>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_provided_metadata: Option<&'a Raw>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    components: Option<&'a Raw>,
+}

@@ -1,0 +1,11 @@
+//! The operator's API, driven through the core without sockets, on the store in memory.
+
+mod acting;
+mod listing;
+mod policies;
+mod tokens;
+mod world;
+
+use serde_json::{Value, json};
+
+use world::World;

@@ -1,0 +1,333 @@
+//! The command line (interface.md, "Commands").
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::version::STACK_VERSION;
+
+/// A Fleet Server for Elastic Agents. Without a subcommand it serves.
+#[derive(Debug, Parser)]
+#[command(name = "fleet-server", version = STACK_VERSION, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// Run under an Elastic Agent, which sends the configuration on standard input.
+    #[arg(long)]
+    pub agent_mode: bool,
+    /// A further name for the server's own certificate, and the name in the printed URL. May be repeated.
+    #[arg(long = "host", value_name = "NAME")]
+    pub host_names: Vec<String>,
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// What every subcommand takes.
+    #[arg(skip)]
+    pub options: Options,
+}
+
+/// Options that stand before or after a subcommand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
+pub struct Options {
+    /// The configuration file; without it ./fleet-server.yml is read if it is there.
+    #[arg(short = 'c', value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// A setting over the file's, such as path.data=/var/lib/fleet-server. May be repeated.
+    #[arg(short = 'E', value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+    /// Print one JSON document instead of tables.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Everything but serving.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read the configuration and print what is in effect, with warnings and errors.
+    CheckConfig,
+    /// Ask the running server how it does.
+    Status,
+    /// Policies: what agents run.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Enrollment tokens: by which agents enrol.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Agents: who they are, and what they are to do.
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// Actions: what became of what agents were told to do.
+    #[command(subcommand)]
+    Action(ActionCommand),
+    /// Copy the embedded store into a file that must not exist, while the server runs.
+    Backup {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// `policy ..`
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Make a file in the format of a standalone elastic-agent.yml the newest revision of a policy.
+    Apply {
+        /// YAML or JSON.
+        file: PathBuf,
+        /// The policy; without it the file's `id`, else the file's name without its ending.
+        #[arg(long)]
+        id: Option<String>,
+    },
+    /// List all policies.
+    List,
+    /// Show a policy.
+    Show {
+        /// The policy.
+        id: String,
+        /// Which revision; the newest without it.
+        #[arg(long)]
+        revision: Option<i64>,
+    },
+    /// Delete a policy that no agent is on, with its enrollment tokens.
+    Delete {
+        /// The policy.
+        id: String,
+    },
+}
+
+/// `token ..`
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make an enrollment token.
+    Create {
+        /// The policy that agents get by it.
+        #[arg(long)]
+        policy: String,
+        /// For people; the policy's id without it.
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// List all tokens, without the tokens themselves.
+    List,
+    /// Show a token.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Make a token unusable; enrolled agents stay.
+    Revoke {
+        /// Its id.
+        id: String,
+    },
+}
+
+/// `agent ..`
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// List agents.
+    List {
+        /// Only those on this policy.
+        #[arg(long)]
+        policy: Option<String>,
+        /// Only those online, error, degraded, offline, updating, unenrolling, inactive or unenrolled.
+        #[arg(long)]
+        status: Option<String>,
+    },
+    /// Show an agent and its components.
+    Show {
+        /// The agent.
+        id: String,
+    },
+    /// Upgrade agents.
+    Upgrade {
+        #[command(flatten)]
+        /// Which.
+        agents: Selection,
+        /// To this version.
+        #[arg(long)]
+        version: String,
+        /// Where the packages are, if not where the policy says.
+        #[arg(long)]
+        source_uri: Option<String>,
+    },
+    /// Assign agents to another policy.
+    Reassign {
+        /// The agents.
+        #[arg(value_name = "ID", required_unless_present = "from_policy", conflicts_with = "from_policy")]
+        ids: Vec<String>,
+        /// Instead of ids: all agents of this policy.
+        #[arg(long, value_name = "POLICY")]
+        from_policy: Option<String>,
+        /// The policy they are to get.
+        #[arg(long)]
+        policy: String,
+    },
+    /// Set the log level of agents.
+    Settings {
+        #[command(flatten)]
+        /// Which.
+        agents: Selection,
+        /// debug, info, warning or error.
+        #[arg(long)]
+        log_level: String,
+    },
+    /// Ask agents for a bundle of diagnostics.
+    Diagnostics {
+        #[command(flatten)]
+        /// Which.
+        agents: Selection,
+    },
+    /// Tell agents to leave.
+    Unenroll {
+        #[command(flatten)]
+        /// Which.
+        agents: Selection,
+    },
+}
+
+/// Ids, or all of a policy.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Selection {
+    /// The agents.
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+    /// Instead of ids: all agents of this policy.
+    #[arg(long)]
+    pub policy: Option<String>,
+}
+
+/// `action ..`
+#[derive(Debug, Subcommand)]
+pub enum ActionCommand {
+    /// List actions, newest first.
+    List,
+    /// Show an action with each agent's result.
+    Show {
+        /// The action.
+        id: String,
+    },
+    /// Tell the agents that have not begun with an action to leave it.
+    Cancel {
+        /// The action.
+        id: String,
+    },
+}
+
+/// Reads a command line, the program's name included.
+pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+    let mut command = with_options(Arguments::command());
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    let mut arguments = Arguments::from_arg_matches(&matches)?;
+    let mut level = Some(&matches);
+    while let Some(matches) = level {
+        arguments.options.add(Options::from_arg_matches(matches)?);
+        level = matches.subcommand().map(|(_, below)| below);
+    }
+    let only_serving = arguments.agent_mode || !arguments.host_names.is_empty();
+    if arguments.command.is_some() && only_serving {
+        let message = "--agent-mode and --host are for serving, not for subcommands";
+        return Err(command.error(clap::error::ErrorKind::ArgumentConflict, message));
+    }
+    Ok(arguments)
+}
+
+/// Gives the options to a command and all below it. clap's own global arguments would forget those before a subcommand
+/// when others stand after it.
+fn with_options(command: clap::Command) -> clap::Command {
+    Options::augment_args(command).mut_subcommands(with_options)
+}
+
+impl Options {
+    /// Adds what stands further right: settings in their order, of files the last.
+    fn add(&mut self, right: Options) {
+        self.file = right.file.or(self.file.take());
+        self.settings.extend(right.settings);
+        self.json |= right.json;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Arguments, clap::Error> {
+        parse(std::iter::once("fleet-server").chain(line.split_whitespace()).map(OsString::from))
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        with_options(Arguments::command()).debug_assert();
+    }
+
+    #[test]
+    fn without_a_subcommand_it_serves() {
+        let arguments = read("-c f.yml -E a=1 -E b=2 --agent-mode --host x --host y").unwrap();
+        assert!(arguments.command.is_none() && arguments.agent_mode);
+        assert_eq!(arguments.host_names, ["x", "y"]);
+        assert_eq!(arguments.options.settings, ["a=1", "b=2"]);
+        assert_eq!(arguments.options.file, Some("f.yml".into()));
+    }
+
+    #[test]
+    fn options_stand_anywhere_and_keep_their_order() {
+        let arguments = read("-E a=1 -c first policy -E b=2 list -E c=3 -c second --json").unwrap();
+        assert!(matches!(arguments.command, Some(Command::Policy(PolicyCommand::List))));
+        assert_eq!(arguments.options.settings, ["a=1", "b=2", "c=3"]);
+        assert_eq!((arguments.options.file, arguments.options.json), (Some("second".into()), true));
+    }
+
+    #[test]
+    fn agents_are_named_or_selected_by_their_policy() {
+        let Some(Command::Agent(AgentCommand::Upgrade { agents, version, .. })) =
+            read("agent upgrade a b --version 9.1.0").unwrap().command
+        else {
+            panic!("another command")
+        };
+        assert_eq!((agents.ids, agents.policy, version.as_str()), (vec!["a".into(), "b".into()], None, "9.1.0"));
+        assert!(read("agent unenroll --policy p").is_ok());
+        for line in ["agent unenroll", "agent unenroll a --policy p", "agent upgrade a", "agent reassign a"] {
+            assert!(read(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_reassignment_names_the_new_policy() {
+        assert!(read("agent reassign a b --policy p").is_ok());
+        assert!(read("agent reassign --from-policy o --policy p").is_ok());
+        assert!(read("agent reassign a --from-policy o --policy p").is_err());
+        assert!(read("agent reassign --policy p").is_err());
+    }
+
+    #[test]
+    fn every_command_of_the_interface_is_there() {
+        let lines = [
+            "check-config",
+            "status --json",
+            "policy apply f --id x",
+            "policy show x --revision 3",
+            "policy delete x",
+            "token create --policy p --name n",
+            "token list",
+            "token show x",
+            "token revoke x",
+            "agent list --policy p --status online",
+            "agent show x",
+            "agent upgrade x --version 9.1.0 --source-uri http://m/",
+            "agent settings x --log-level debug",
+            "agent diagnostics x",
+            "action list",
+            "action show x",
+            "action cancel x",
+            "backup f",
+        ];
+        for line in lines {
+            assert!(read(line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_or_does_not_belong_is_refused() {
+        for line in ["serve", "--force", "policy", "status x", "--host x status", "--agent-mode status", "policy list --id x"] {
+            assert!(read(line).is_err(), "{line}");
+        }
+    }
+}
