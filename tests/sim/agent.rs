@@ -265,11 +265,7 @@ impl Sim {
 
     /// Acknowledges on the connection of the check-in that follows at once, or on another.
     fn ack(&mut self, index: usize, pipelined: bool) {
-        let wire = if pipelined {
-            self.main_wire(index)
-        } else {
-            self.side_wire(index)
-        };
+        let wire = if pipelined { self.main_wire(index) } else { self.side_wire(index) };
         let agent = &mut self.agents[index];
         let Some(identity) = &agent.identity else { return };
         let events: Vec<Event> = agent.to_ack.iter().take(EVENTS_MAX).cloned().collect();
@@ -291,6 +287,17 @@ impl Sim {
 }
 
 impl Sim {
+    /// Turns away from connections on which it has stalled, or ended its side.
+    pub(crate) fn leave_stuck(&mut self, index: usize) {
+        let own = [self.agents[index].main, self.agents[index].side];
+        for id in own.into_iter().flatten() {
+            if self.wires.get(&id).is_some_and(|wire| wire.is_stuck()) {
+                self.abandon(id);
+                self.forget_connection(index, id);
+            }
+        }
+    }
+
     fn forget_connection(&mut self, index: usize, id: ConnectionId) {
         let agent = &mut self.agents[index];
         if agent.main == Some(id) {
@@ -309,6 +316,6 @@ fn components(dice: &mut Dice) -> Value {
 
 /// Now and then more than is inflated in one turn, and more than is read on the loop.
 fn metadata(dice: &mut Dice) -> Value {
-    let filler = if dice.percent(10) { "x".repeat(300 * 1024) } else { String::new() };
+    let filler = if dice.percent(2) { "x".repeat(270 * 1024) } else { String::new() };
     json!({"host": {"name": format!("host-{}", dice.below(4))}, "filler": filler})
 }

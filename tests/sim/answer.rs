@@ -26,7 +26,10 @@ impl Sim {
         }
         if let Kind::Other { statuses } = request.kind {
             if !statuses.is_empty() && !statuses.contains(&response.status) {
-                self.broken("a stranger gets what it deserves", &format!("{response:?}, not one of {statuses:?}"));
+                self.broken(
+                    "a stranger gets what it deserves",
+                    &format!("{response:?}, not one of {statuses:?}"),
+                );
             }
             return;
         }
@@ -128,7 +131,10 @@ impl Sim {
             match item["status"].as_u64() {
                 Some(200) => self.event_acknowledged(index, event),
                 Some(429 | 503) => {}
-                _ => self.broken("an action of the agent's own can be acknowledged", &format!("{event:?}: {item}")),
+                _ => self.broken(
+                    "an action of the agent's own can be acknowledged",
+                    &format!("{event:?}: {item}"),
+                ),
             }
         }
         if response.status != 200 {
@@ -191,10 +197,12 @@ impl Sim {
         let id = agent.identity.as_ref().map(|identity| identity.id.as_str()).unwrap_or_default();
         let held_long_enough = self.mono + Duration::from_millis(20) >= since + asked.shortest;
         let newer_check_in = agent.checked_in_at > since;
-        let nothing_for_agents = self.ledger.actions.iter().any(|action| !action.is_delivered() && action.is_for(id));
+        let nothing_for_agents =
+            self.ledger.actions.iter().any(|action| !action.is_delivered() && action.is_for(id));
         let policy_deleted = self.ledger.deletions != asked.deletions;
         let stray = agent.strays > 0;
-        let reason = held_long_enough || newer_check_in || nothing_for_agents || policy_deleted || self.stopping;
+        let reason =
+            held_long_enough || newer_check_in || nothing_for_agents || policy_deleted || self.stopping;
         if !reason && stray {
             self.agents[index].strays -= 1;
         }
@@ -210,10 +218,13 @@ impl Sim {
         let id = action["id"].as_str().unwrap_or_default().to_owned();
         let policy = &action["data"]["policy"];
         let marker = policy["agent"]["marker"].as_u64().unwrap_or_default();
-        let Some((policy_id, revision_idx)) = id.strip_prefix("policy:").and_then(|rest| rest.rsplit_once(':')) else {
+        let Some((policy_id, revision_idx)) =
+            id.strip_prefix("policy:").and_then(|rest| rest.rsplit_once(':'))
+        else {
             self.broken("a policy's action has its form", &action.to_string());
         };
-        let (policy_id, revision_idx): (String, i64) = (policy_id.to_owned(), revision_idx.parse().unwrap_or(-1));
+        let (policy_id, revision_idx): (String, i64) =
+            (policy_id.to_owned(), revision_idx.parse().unwrap_or(-1));
         let agent = &self.agents[index];
         let own = agent.identity.as_ref().map(|identity| identity.id.as_str());
         if action["agent_id"].as_str() != own || policy["id"] != policy_id.as_str() {
@@ -222,11 +233,18 @@ impl Sim {
         if let Some((_, _, old)) = agent.runs.as_ref().filter(|(running, _, _)| *running == policy_id)
             && marker < *old
         {
-            self.broken("no older revision after a newer one", &format!("agent {index}: {marker} after {old}"));
+            self.broken(
+                "no older revision after a newer one",
+                &format!("agent {index}: {marker} after {old}"),
+            );
         }
-        let again = asked.reported.as_ref().is_some_and(|(running, old)| *running == policy_id && marker == *old);
+        let again =
+            asked.reported.as_ref().is_some_and(|(running, old)| *running == policy_id && marker == *old);
         if again && agent.reports {
-            self.broken("a revision that the agent has is not delivered again", &format!("agent {index}: {id}"));
+            self.broken(
+                "a revision that the agent has is not delivered again",
+                &format!("agent {index}: {id}"),
+            );
         }
         let event = Event { action_id: id, policy: Some((policy_id.clone(), revision_idx)), is_end: false };
         let agent = &mut self.agents[index];
@@ -238,7 +256,8 @@ impl Sim {
         let Some(token_seq_no) = self.ledger.seq_no_of_token(token) else {
             self.broken("an ack token is that of an action", token);
         };
-        let own = self.agents[index].identity.as_ref().map(|identity| identity.id.clone()).unwrap_or_default();
+        let own =
+            self.agents[index].identity.as_ref().map(|identity| identity.id.clone()).unwrap_or_default();
         let mut last = asked.token_seq_no;
         let mut new = Vec::new();
         for action in actions {
@@ -260,10 +279,16 @@ impl Sim {
         got.extend(new.iter().map(|(seq_no, _)| *seq_no));
         let passed = |seq_no: i64| seq_no > asked.token_seq_no && seq_no <= token_seq_no;
         let missing = self.ledger.actions.iter().find(|action| {
-            action.must_arrive && action.is_for(&own) && passed(action.seq_no) && !got.contains(&action.seq_no)
+            action.must_arrive
+                && action.is_for(&own)
+                && passed(action.seq_no)
+                && !got.contains(&action.seq_no)
         });
         if let Some(missing) = missing {
-            self.broken("no action is passed over", &format!("agent {index} ({own}), token {token}: {missing:?}"));
+            self.broken(
+                "no action is passed over",
+                &format!("agent {index} ({own}), token {token}: {missing:?}"),
+            );
         }
         self.tally.actions += new.len() as u64;
         let agent = &mut self.agents[index];

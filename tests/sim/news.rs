@@ -52,7 +52,8 @@ impl Sim {
                 }
                 Changes::Health(_) => soonest,
             };
-            let repeats = !matches!(changes, Changes::PolicyDeleted(_)) && !self.calm && self.dice.percent(20);
+            let repeats =
+                !matches!(changes, Changes::PolicyDeleted(_)) && !self.calm && self.dice.percent(20);
             if repeats {
                 let again = at + self.dice.millis(1, 60_000);
                 self.plan_news(again, changes.clone(), true);

@@ -18,7 +18,13 @@ impl Sim {
     pub(crate) fn set_up(&mut self) {
         for number in 0..self.settings.policies {
             let id = format!("policy-{number}");
-            self.ledger.policies.push(PolicyFacts { id, newest: None, token: None, round: 0, went_back: false });
+            self.ledger.policies.push(PolicyFacts {
+                id,
+                newest: None,
+                token: None,
+                round: 0,
+                went_back: false,
+            });
             self.write_revision(number, 1, true);
             self.make_token(number);
         }
@@ -126,7 +132,7 @@ impl Sim {
             4 => ("CANCEL", json!({"target_id": "x"}), true),
             5 => ("REQUEST_DIAGNOSTICS", Value::Null, true),
             6 => ("INPUT_ACTION", json!({"any": ["thing"]}), true),
-            7 if self.dice.percent(30) => ("UNENROLL", json!({}), true),
+            7 if self.dice.percent(60) => ("UNENROLL", json!({}), true),
             _ => ("SETTINGS", json!({"log_level": "debug", "x": 1}), true),
         };
         let living = self.living();
@@ -160,7 +166,10 @@ impl Sim {
             timestamp: wall.rfc3339(),
             ..Action::default()
         };
-        let Ok(Answer::SeqNo(Some(seq_no))) = self.store.run(Operation::CreateAction(Box::new(action))) else { return };
+        let Ok(Answer::SeqNo(Some(seq_no))) = self.store.run(Operation::CreateAction(Box::new(action)))
+        else {
+            return;
+        };
         let Ok(Answer::Actions(newest)) = self.store.run(Operation::Actions { limit: 1 }) else { return };
         let must_arrive = lives && sound && kind != "UPDATE_TAGS";
         self.ledger.actions.push(ActionFacts {

@@ -14,7 +14,7 @@ const TIMERS_LATE_MAX: Duration = Duration::from_millis(30);
 impl Sim {
     /// Ends the run: the promise called `name` is broken.
     pub(crate) fn broken(&self, name: &str, what: &str) -> ! {
-        panic!("seed {}, step {}: {name}: {what} (at {:?})", self.seed, self.step, self.mono);
+        panic!("seed {}, step {}: {name}: {what:.1500} (at {:?})", self.seed, self.step, self.mono);
     }
 
     fn hold(&self, name: &str, holds: bool, what: impl FnOnce() -> String) {

@@ -41,7 +41,9 @@ pub(crate) enum Kind {
         events: Vec<Event>,
     },
     /// Nothing is promised but one answer with one of these statuses; none: any.
-    Other { statuses: &'static [u16] },
+    Other {
+        statuses: &'static [u16],
+    },
 }
 
 /// A check-in as it was sent.

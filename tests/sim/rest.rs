@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fleet_server::connection::Listener;
 use fleet_server::server::Event;
+use fleet_server::time::Timestamp;
 
 use crate::agenda::Happening;
 use crate::run::Sim;
@@ -17,11 +18,15 @@ impl Sim {
     pub(crate) fn calm_down(&mut self) {
         self.calm = true;
         self.agenda.cancel(|happening| {
-            matches!(happening, Happening::Operator | Happening::Stranger | Happening::Clock | Happening::Leap)
+            matches!(
+                happening,
+                Happening::Operator | Happening::Stranger | Happening::Clock | Happening::Leap
+            )
         });
         self.heal_store();
         self.mend_policies();
         for index in 0..self.agents.len() {
+            self.leave_stuck(index);
             let soon = self.mono + self.dice.millis(0, 1_000);
             self.agents[index].not_before = soon;
             self.wake_agent(index, soon);
@@ -34,7 +39,10 @@ impl Sim {
         while !self.server.is_idle() {
             if self.mono >= until {
                 let asked: Vec<_> = self.wires.iter().map(|(id, wire)| (id, wire.asked.front())).collect();
-                self.broken("every handler ends", &format!("the core is at work without an end, for some of {asked:?}"));
+                self.broken(
+                    "every handler ends",
+                    &format!("the core is at work without an end, for some of {asked:?}"),
+                );
             }
             self.go_until(self.mono + Duration::from_millis(3));
         }
@@ -52,7 +60,10 @@ impl Sim {
             self.broken("requests are counted out", &format!("{in_flight} requests, {parked} parked"));
         }
         if !fleet.rollout.is_empty() || !fleet.action_queue.is_empty() {
-            self.broken("queues run empty", &format!("{} and {}", fleet.rollout.len(), fleet.action_queue.len()));
+            self.broken(
+                "queues run empty",
+                &format!("{} and {}", fleet.rollout.len(), fleet.action_queue.len()),
+            );
         }
         for index in 0..self.agents.len() {
             self.check_agent(index);
@@ -70,10 +81,13 @@ impl Sim {
             return;
         };
         let stored = self.store.agent(&identity.id);
-        let Some(stored) = stored.filter(|stored| stored.active && stored.access_api_key_id == identity.key_id) else {
+        let Some(stored) =
+            stored.filter(|stored| stored.active && stored.access_api_key_id == identity.key_id)
+        else {
             self.broken("no acknowledged enrolment is lost", &format!("agent {index}, {identity:?}"));
         };
-        let due = self.ledger.actions.iter().filter(|action| action.must_arrive && action.is_for(&identity.id));
+        let due =
+            self.ledger.actions.iter().filter(|action| action.must_arrive && action.is_for(&identity.id));
         if let Some(lost) = due.into_iter().find(|action| !agent.got.contains(&action.seq_no)) {
             self.broken("no lost action", &format!("agent {index} ({}): {lost:?}", identity.id));
         }
@@ -86,15 +100,24 @@ impl Sim {
         if policy.went_back && !agent.reports {
             return;
         }
-        let runs = agent.runs.as_ref().filter(|(id, _, _)| *id == policy.id).is_some_and(|(_, revision_idx, marker)| {
-            // one number twice cannot be told apart
-            *marker == newest.marker || policy.went_back && *revision_idx == newest.revision_idx
-        });
+        let runs = agent.runs.as_ref().filter(|(id, _, _)| *id == policy.id).is_some_and(
+            |(_, revision_idx, marker)| {
+                // one number twice cannot be told apart
+                *marker == newest.marker || policy.went_back && *revision_idx == newest.revision_idx
+            },
+        );
         if !runs {
-            self.broken("every agent ends on the newest revision", &format!("agent {index}: {:?}, not {policy:?}", agent.runs));
+            self.broken(
+                "every agent ends on the newest revision",
+                &format!("agent {index}: {:?}, not {policy:?}", agent.runs),
+            );
         }
-        if stored.policy_revision_idx != newest.revision_idx && !policy.went_back {
-            self.broken("the revision an agent runs is recorded", &format!("agent {index}: {stored:?}, not {newest:?}"));
+        // a check-in does not replace one that, by the wall clock, was later
+        let clock_went_back =
+            stored.last_checkin.as_deref().and_then(Timestamp::parse) > Some(self.now().wall);
+        if stored.policy_revision_idx != newest.revision_idx && !policy.went_back && !clock_went_back {
+            let text = format!("agent {index}: {}, not {newest:?}", stored.policy_revision_idx);
+            self.broken("the revision an agent runs is recorded", &text);
         }
     }
 
@@ -134,7 +157,10 @@ impl Sim {
         // who takes its answer slowly is not waited for
         let is_quick = |wire: &&Wire| matches!(wire.owner, Owner::Agent(_)) && !wire.is_taking();
         if let Some(wire) = self.wires.values().filter(is_quick).find(|wire| wire.waits_for_an_answer()) {
-            self.broken("every request gets exactly one answer", &format!("at the stop: {:?}", wire.asked.front()));
+            self.broken(
+                "every request gets exactly one answer",
+                &format!("at the stop: {:?}", wire.asked.front()),
+            );
         }
     }
 }

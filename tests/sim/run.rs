@@ -58,7 +58,12 @@ impl Sim {
         let mut dice = Dice::new(seed);
         let settings = Settings::new(&mut dice);
         let now = Now { mono: Duration::ZERO, wall: START };
-        let server = Server::with_workers(settings.config.clone(), |lane| settings.workers(lane), [seed as u8; 32], now);
+        let server = Server::with_workers(
+            settings.config.clone(),
+            |lane| settings.workers(lane),
+            [seed as u8; 32],
+            now,
+        );
         let agents = (0..settings.agents).map(|_| Agent::new(&mut dice, settings.policies)).collect();
         Sim {
             seed,
@@ -94,7 +99,8 @@ impl Sim {
             let at = self.dice.millis(0, 20_000);
             self.wake_agent(index, at);
         }
-        let kinds = [Happening::Operator, Happening::Stranger, Happening::Mood, Happening::Clock, Happening::Leap];
+        let kinds =
+            [Happening::Operator, Happening::Stranger, Happening::Mood, Happening::Clock, Happening::Leap];
         for kind in kinds {
             let at = self.dice.millis(0, 60_000);
             self.agenda.plan(at, kind);
@@ -103,7 +109,11 @@ impl Sim {
         self.calm_down();
         self.go_until(self.mono + self.settings.calm_for);
         self.check_at_rest();
-        if self.settings.stops { self.stop() } else { self.fall_silent() }
+        if self.settings.stops {
+            self.stop()
+        } else {
+            self.fall_silent()
+        }
         self.tally.steps = self.step;
         self.tally
     }
@@ -132,7 +142,10 @@ impl Sim {
                 ticks += 1;
                 self.tick();
                 if ticks > TICKS_MAX {
-                    self.broken("the loop does not spin", &format!("{:?} at {:?}", self.server.wake_at(), self.mono));
+                    self.broken(
+                        "the loop does not spin",
+                        &format!("{:?} at {:?}", self.server.wake_at(), self.mono),
+                    );
                 }
             } else if let Some(happening) = self.agenda.next() {
                 self.happen(happening);

@@ -47,8 +47,8 @@ impl Settings {
         Settings {
             agents: dice.between(2, 7) as usize,
             policies: dice.between(1, 3) as usize,
-            trouble_for: Duration::from_secs(dice.between(120, 700)),
-            calm_for: Duration::from_secs(long_poll + 150),
+            trouble_for: Duration::from_secs(dice.between(100, 500)),
+            calm_for: Duration::from_secs(long_poll + 100),
             paced,
             faults: *dice.pick(&[0, 15, 40]),
             misbehaviour: *dice.pick(&[0, 10, 25]),

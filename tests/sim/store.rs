@@ -85,7 +85,12 @@ impl StoreSim {
     }
 
     pub(crate) fn agents(&self) -> Vec<Agent> {
-        match self.run(Operation::Agents { policy_id: None, from: String::new(), limit: 10_000 }) {
+        match self.run(Operation::Agents {
+            policy_id: None,
+            from: String::new(),
+            limit: 10_000,
+            with_metadata: false,
+        }) {
             Ok(Answer::Agents(agents)) => agents,
             _ => Vec::new(),
         }
@@ -133,7 +138,9 @@ impl StoreSim {
                 answers.push(Err(StoreError::Failed { status: 500, reason: "simulated".into() }));
                 answers.extend(self.do_them(&batch.operations[place + 1..], batch.fate));
             }
-            Fate::Fails | Fate::LosesAnswers | Fate::Breaks(_) => answers = batch.operations.iter().map(|_| unavailable()).collect(),
+            Fate::Fails | Fate::LosesAnswers | Fate::Breaks(_) => {
+                answers = batch.operations.iter().map(|_| unavailable()).collect()
+            }
         }
         self.excuse_untold(&batch.operations, &answers);
         batch.answers = answers;
@@ -265,7 +272,9 @@ impl Sim {
     /// The store is well from now on: what is under way is run and answered soon.
     pub(crate) fn heal_store(&mut self) {
         self.store.mood = Mood::Good;
-        self.agenda.cancel(|happening| matches!(happening, Happening::Mood | Happening::Run(_) | Happening::Answer(_)));
+        self.agenda.cancel(|happening| {
+            matches!(happening, Happening::Mood | Happening::Run(_) | Happening::Answer(_))
+        });
         let ids: Vec<BatchId> = self.store.under_way.keys().copied().collect();
         for id in ids {
             if !self.store.under_way[&id].run {

@@ -59,8 +59,8 @@ pub(crate) struct Wire {
 
 impl Wire {
     fn new(owner: Owner, dice: &mut Dice, misbehaviour: u64) -> Self {
-        let odd = dice.percent(misbehaviour * 2);
-        let piece = |dice: &mut Dice| if odd { *dice.pick(&[1, 7, 100, 1_000]) } else { READ_BYTES_MAX };
+        let odd = dice.percent(misbehaviour);
+        let piece = |dice: &mut Dice| if odd { *dice.pick(&[1, 30, 100, 1_000]) } else { READ_BYTES_MAX };
         Wire {
             owner,
             outbox: Vec::new(),
@@ -84,6 +84,11 @@ impl Wire {
     /// Whether another request may be sent on it.
     pub(crate) fn is_usable(&self) -> bool {
         !self.stalled && !self.ended && !self.last && self.trouble.is_none()
+    }
+
+    /// Whether nothing will come of it any more, or may not.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stalled || self.ended || self.trouble.is_some() || self.dies_after_taken.is_some()
     }
 
     /// Whether the core was given all of its first request that has no answer.
@@ -162,10 +167,11 @@ impl Sim {
         if !wire.has_more() || !wants_input {
             return;
         }
-        let mut end = wire.outbox.len().min(wire.given + self.dice.between(1, wire.gives_bytes as u64) as usize);
-        if wire.gives_bytes == READ_BYTES_MAX {
-            end = wire.outbox.len().min(wire.given + READ_BYTES_MAX);
-        }
+        let left = wire.outbox.len() - wire.given;
+        // what is large does not come byte by byte
+        let most = wire.gives_bytes.max(left / 30).min(READ_BYTES_MAX);
+        let piece = if most == READ_BYTES_MAX { most } else { self.dice.between(1, most as u64) as usize };
+        let mut end = wire.outbox.len().min(wire.given + piece);
         if let Some((place, _)) = wire.trouble {
             end = end.min(place.max(wire.given));
         }
