@@ -48,7 +48,7 @@ pub(crate) struct Agent {
     /// It said that it has been unenrolled.
     pub(crate) leaving: bool,
     pub(crate) gone: bool,
-    /// Check-ins it left behind open: one that arrives late dismisses a newer one.
+    /// Check-ins it left behind: one that is served late dismisses a newer one.
     pub(crate) strays: u64,
     pub(crate) not_before: Duration,
     /// When it last began a check-in.
@@ -73,7 +73,7 @@ impl Agent {
             reports: dice.percent(80),
             named: dice.percent(20),
             enrolls_by_id: dice.percent(40),
-            restless: *dice.pick(&[0, 2, 10]),
+            restless: *dice.pick(&[0, 5, 25]),
             policy: dice.index(policies),
             identity: None,
             runs: None,
@@ -129,7 +129,9 @@ impl Sim {
 
     fn agent_acts(&mut self, index: usize) {
         let agent = &self.agents[index];
-        let restless = if self.calm { 0 } else { agent.restless };
+        // an enrolment of its own that comes late would replace the agent itself
+        let patient = self.calm || agent.named && agent.identity.is_none();
+        let restless = if patient { 0 } else { agent.restless };
         let late = agent.checking_in && self.mono > agent.checked_in_at + PATIENCE;
         let busy = agent.main.filter(|_| agent.checking_in);
         match busy {
@@ -165,7 +167,6 @@ impl Sim {
             self.abandon(main);
             self.forget_connection(index, main);
             let agent = &mut self.agents[index];
-            agent.strays += 1;
             if agent.identity.is_some() {
                 self.check_in(index);
             }
@@ -301,6 +302,7 @@ impl Sim {
     fn forget_connection(&mut self, index: usize, id: ConnectionId) {
         let agent = &mut self.agents[index];
         if agent.main == Some(id) {
+            agent.strays += u64::from(agent.checking_in);
             (agent.main, agent.checking_in) = (None, false);
         }
         agent.side = agent.side.filter(|side| *side != id);

@@ -47,6 +47,15 @@ impl Sim {
         let Some(parked) = seat.parked() else { return };
         let shown = || format!("{seat:?}");
         self.hold("a parked agent's connection is open", self.wires.contains_key(&parked.connection), shown);
+        let known = |seq_no: i64| seq_no > seat.seq_no && seq_no <= fleet.checkpoint;
+        let mut pending = self
+            .ledger
+            .actions
+            .iter()
+            .filter(|action| action.must_arrive && known(action.seq_no) && action.is_for(&seat.agent));
+        let is_due = |seq_no: i64| seat.actions().iter().any(|due| due.seq_no == seq_no);
+        let none_left = pending.all(|action| is_due(action.seq_no));
+        self.hold("nobody is parked with an action pending that the core knows of", none_left, shown);
         let newest = fleet.policies.newest(&seat.policy_id).map_or(0, |revision| revision.revision_idx);
         if !at_work && !self.settings.paced {
             self.hold("no lost wake-up by an action", seat.actions().is_empty(), shown);

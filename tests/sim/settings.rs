@@ -47,7 +47,7 @@ impl Settings {
         Settings {
             agents: dice.between(2, 7) as usize,
             policies: dice.between(1, 3) as usize,
-            trouble_for: Duration::from_secs(dice.between(100, 500)),
+            trouble_for: Duration::from_secs(dice.between(80, 380)),
             calm_for: Duration::from_secs(long_poll + 100),
             paced,
             faults: *dice.pick(&[0, 15, 40]),

@@ -48,6 +48,24 @@ fn a_check_in_that_ends_late_does_not_take_its_successor_s_place() {
 }
 
 #[test]
+fn a_check_in_that_fails_late_does_not_take_its_successor_s_place() {
+    let (mut world, agent) = World::with_agent();
+    let seq_no = world.act("UPDATE_TAGS", json!({}), &[&agent]);
+    world.held.insert(Lane::Search);
+    let late = world.check_in(&agent);
+    world.update(&agent.id, Patch::new().set("action_seq_no", [seq_no]));
+    // this one has nothing to search for
+    let newer = world.check_in(&agent);
+    assert_eq!(world.server.fleet().lot.parked(), 1);
+    let (batch, _) = world.waiting.pop().unwrap();
+    world.tell(Event::Answered { batch, answers: vec![Err(StoreError::Unavailable("down".into()))] });
+    assert_eq!(world.answer(late).status, 503);
+    world.release();
+    world.act("SETTINGS", json!({}), &[&agent]);
+    assert_eq!(world.answer(newer).action_ids().len(), 1);
+}
+
+#[test]
 fn an_action_between_search_and_parking_is_delivered() {
     let (mut world, agent) = World::with_agent();
     world.act("UPDATE_TAGS", json!({}), &[&agent]);
@@ -122,6 +140,17 @@ fn news_told_again_neither_repeat_an_action_nor_hide_a_later_one() {
         json!({"ack_token": reply.body["ack_token"], "agent_policy_id": "p", "policy_revision_idx": 1});
     let connection = world.check_in_with(&agent, policy);
     world.tell_news(again);
+    assert!(world.read(connection).is_none());
+}
+
+#[test]
+fn an_expired_action_that_is_told_again_is_not_delivered() {
+    let (mut world, agent) = World::with_agent();
+    world.act("SETTINGS", json!({}), &[&agent]);
+    let Ok(Answer::Actions(actions)) = world.ask(Operation::Actions { limit: 1 }) else { panic!() };
+    world.pass(Duration::from_secs(25 * 3_600));
+    let connection = world.check_in(&agent);
+    world.tell_news(crate::store::Changes::Actions { actions, checkpoint: 0 });
     assert!(world.read(connection).is_none());
 }
 

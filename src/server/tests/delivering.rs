@@ -156,6 +156,20 @@ fn a_rollout_delays_no_check_in() {
 }
 
 #[test]
+fn a_rollout_goes_on_by_itself() {
+    let (mut world, token) = World::with_policy();
+    let agents: Vec<_> = (0..200).map(|_| world.enroll(&token)).collect();
+    for agent in &agents {
+        let connection = world.check_in(agent);
+        // what they take does not wake the loop
+        world.deaf.insert(connection);
+    }
+    world.revise("p", 2);
+    world.pass(Duration::ZERO);
+    assert_eq!(world.server.fleet().counters.policies_delivered, 200);
+}
+
+#[test]
 fn a_paced_rollout_delays_no_check_in_and_serves_in_order_of_arrival() {
     let mut world = World::with(|config| {
         config.server.limits.policy = Pace { interval: Duration::from_secs(10), burst: 1 };
