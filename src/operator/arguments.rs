@@ -30,7 +30,7 @@ pub struct Arguments {
 pub struct Options {
     /// The configuration file; without it ./fleet-server.yml is read if it is there.
     #[arg(short = 'c', value_name = "FILE")]
-    pub file: Option<PathBuf>,
+    pub configuration: Option<PathBuf>,
     /// A setting over the file's, such as path.data=/var/lib/fleet-server. May be repeated.
     #[arg(short = 'E', value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
@@ -239,7 +239,7 @@ fn with_options(command: clap::Command) -> clap::Command {
 impl Options {
     /// Adds what stands further right: settings in their order, of files the last.
     fn add(&mut self, right: Options) {
-        self.file = right.file.or(self.file.take());
+        self.configuration = right.configuration.or(self.configuration.take());
         self.settings.extend(right.settings);
         self.json |= right.json;
     }
@@ -264,7 +264,7 @@ mod tests {
         assert!(arguments.command.is_none() && arguments.agent_mode);
         assert_eq!(arguments.host_names, ["x", "y"]);
         assert_eq!(arguments.options.settings, ["a=1", "b=2"]);
-        assert_eq!(arguments.options.file, Some("f.yml".into()));
+        assert_eq!(arguments.options.configuration, Some("f.yml".into()));
     }
 
     #[test]
@@ -272,7 +272,7 @@ mod tests {
         let arguments = read("-E a=1 -c first policy -E b=2 list -E c=3 -c second --json").unwrap();
         assert!(matches!(arguments.command, Some(Command::Policy(PolicyCommand::List))));
         assert_eq!(arguments.options.settings, ["a=1", "b=2", "c=3"]);
-        assert_eq!((arguments.options.file, arguments.options.json), (Some("second".into()), true));
+        assert_eq!((arguments.options.configuration, arguments.options.json), (Some("second".into()), true));
     }
 
     #[test]
