@@ -16,9 +16,9 @@ pub struct CheckInRequest {
     pub message: String,
     /// `_id` of the last action it has.
     pub ack_token: String,
-    /// As sent.
+    /// As sent; its depth is to be checked before it is stored.
     pub local_metadata: Option<Raw>,
-    /// An array, as sent.
+    /// An array, as sent; its depth is to be checked before it is stored.
     pub components: Option<Raw>,
     /// The policy it runs, and its revision: both or nothing.
     pub policy: Option<(String, i64)>,
@@ -42,7 +42,7 @@ impl CheckInRequest {
             status,
             message: fields.take("message")?,
             ack_token: fields.take("ack_token")?,
-            local_metadata: fields.stored("local_metadata")?,
+            local_metadata: fields.raw("local_metadata").map(ToOwned::to_owned),
             components: components(&fields)?,
             policy: policy(&fields)?,
             rollbacks: rollbacks(&fields),
@@ -53,10 +53,9 @@ impl CheckInRequest {
 }
 
 fn components(fields: &Fields<'_>) -> Result<Option<Raw>, ApiError> {
-    let components = fields.stored("components")?;
-    match &components {
+    match fields.raw("components") {
         Some(raw) if !raw.get().starts_with('[') => Err(ApiError::bad("components: not an array")),
-        _ => Ok(components),
+        components => Ok(components.map(ToOwned::to_owned)),
     }
 }
 

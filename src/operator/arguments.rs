@@ -282,7 +282,10 @@ mod tests {
         else {
             panic!("another command")
         };
-        assert_eq!((agents.ids, agents.policy, version.as_str()), (vec!["a".into(), "b".into()], None, "9.1.0"));
+        assert_eq!(
+            (agents.ids, agents.policy, version.as_str()),
+            (vec!["a".into(), "b".into()], None, "9.1.0")
+        );
         assert!(read("agent unenroll --policy p").is_ok());
         for line in ["agent unenroll", "agent unenroll a --policy p", "agent upgrade a", "agent reassign a"] {
             assert!(read(line).is_err(), "{line}");
@@ -326,7 +329,15 @@ mod tests {
 
     #[test]
     fn what_is_not_known_or_does_not_belong_is_refused() {
-        for line in ["serve", "--force", "policy", "status x", "--host x status", "--agent-mode status", "policy list --id x"] {
+        for line in [
+            "serve",
+            "--force",
+            "policy",
+            "status x",
+            "--host x status",
+            "--agent-mode status",
+            "policy list --id x",
+        ] {
             assert!(read(line).is_err(), "{line}");
         }
     }

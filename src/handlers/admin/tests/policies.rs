@@ -25,7 +25,10 @@ fn a_policy_is_created_changed_and_left_alone() {
     let mut world = World::new();
     assert_eq!(apply(&mut world, TEXT), ("created".into(), 1));
     assert_eq!(apply(&mut world, TEXT), ("unchanged".into(), 1));
-    assert_eq!(apply(&mut world, &format!("# only a comment\n{TEXT}revision: 17\n")), ("unchanged".into(), 1));
+    assert_eq!(
+        apply(&mut world, &format!("# only a comment\n{TEXT}revision: 17\n")),
+        ("unchanged".into(), 1)
+    );
     assert_eq!(apply(&mut world, &TEXT.replace("9200", "9201")), ("updated".into(), 2));
 }
 
@@ -65,7 +68,10 @@ fn what_cannot_be_delivered_is_refused_and_not_stored() {
     let mut world = World::new();
     for (text, reason) in [
         ("inputs: []\n", "it has no outputs"),
-        ("inputs: []\noutputs: {default: {type: carrier-pigeon}}\n", "line 2: the policy cannot be delivered"),
+        (
+            "inputs: []\noutputs: {default: {type: carrier-pigeon}}\n",
+            "line 2: the policy cannot be delivered",
+        ),
         ("inputs: []\noutputs: {default: {hosts: []}}\n", "its output default has the type \"\""),
         ("outputs: {default: {type: kafka}}\n", "inputs: a list is needed"),
         ("a: 1\na: 2\n", "line 2: the key a is repeated"),
