@@ -16,9 +16,9 @@ fn main() -> ExitCode {
 
 fn serve_until_stopped(arguments: &Arguments) -> ExitCode {
     let arguments = configuration::of_server(arguments);
-    let result = configuration::load(&arguments)
-        .map_err(|errors| errors.to_string())
-        .and_then(|loaded| serve::serve(&loaded, &|| configuration::load(&arguments).ok()).map_err(|error| error.to_string()));
+    let result = configuration::load(&arguments).map_err(|errors| errors.to_string()).and_then(|loaded| {
+        serve::serve(&loaded, &|| configuration::load(&arguments).ok()).map_err(|error| error.to_string())
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -109,12 +109,14 @@ pub enum TokenCommand {
     List,
     /// Show a token.
     Show {
-        /// Its id.
+        /// Its id, which may begin with `-`.
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
     /// Make a token unusable; enrolled agents stay.
     Revoke {
-        /// Its id.
+        /// Its id, which may begin with `-`.
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
 }
@@ -282,11 +284,21 @@ mod tests {
         else {
             panic!("another command")
         };
-        assert_eq!((agents.ids, agents.policy, version.as_str()), (vec!["a".into(), "b".into()], None, "9.1.0"));
+        assert_eq!(
+            (agents.ids, agents.policy, version.as_str()),
+            (vec!["a".into(), "b".into()], None, "9.1.0")
+        );
         assert!(read("agent unenroll --policy p").is_ok());
         for line in ["agent unenroll", "agent unenroll a --policy p", "agent upgrade a", "agent reassign a"] {
             assert!(read(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_tokens_id_may_begin_with_a_hyphen() {
+        let arguments = read("token show -Zx9 --json").unwrap();
+        assert!(matches!(arguments.command, Some(Command::Token(TokenCommand::Show { id })) if id == "-Zx9"));
+        assert!(arguments.options.json);
     }
 
     #[test]
@@ -326,7 +338,15 @@ mod tests {
 
     #[test]
     fn what_is_not_known_or_does_not_belong_is_refused() {
-        for line in ["serve", "--force", "policy", "status x", "--host x status", "--agent-mode status", "policy list --id x"] {
+        for line in [
+            "serve",
+            "--force",
+            "policy",
+            "status x",
+            "--host x status",
+            "--agent-mode status",
+            "policy list --id x",
+        ] {
             assert!(read(line).is_err(), "{line}");
         }
     }
