@@ -109,12 +109,14 @@ pub enum TokenCommand {
     List,
     /// Show a token.
     Show {
-        /// Its id.
+        /// Its id, which may begin with `-`.
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
     /// Make a token unusable; enrolled agents stay.
     Revoke {
-        /// Its id.
+        /// Its id, which may begin with `-`.
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
 }
@@ -290,6 +292,13 @@ mod tests {
         for line in ["agent unenroll", "agent unenroll a --policy p", "agent upgrade a", "agent reassign a"] {
             assert!(read(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_tokens_id_may_begin_with_a_hyphen() {
+        let arguments = read("token show -Zx9 --json").unwrap();
+        assert!(matches!(arguments.command, Some(Command::Token(TokenCommand::Show { id })) if id == "-Zx9"));
+        assert!(arguments.options.json);
     }
 
     #[test]

@@ -100,8 +100,7 @@ mod tests {
             }
         }
         let mut output = Output::new(Closed, true);
-        let failure =
-            Failure::from(output.document(&json!(0)).and_then(|()| Ok(output.flush()?)).unwrap_err());
+        let failure = output.document(&json!(0)).and_then(|()| Ok(output.flush()?)).unwrap_err();
         assert!(failure.is_broken_pipe());
     }
 }

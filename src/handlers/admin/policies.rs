@@ -59,7 +59,7 @@ pub(super) async fn delete(cx: Cx, request: Request) -> Answered {
     let agents = active_agents(&cx, Some(id.clone())).await?.remove(&id).unwrap_or_default();
     if agents > 0 {
         return Err(Refusal::Conflict(format!(
-            "policy {id} has {agents} active agents: reassign or unenroll them first"
+            "policy {id} has active agents ({agents}): reassign or unenroll them first"
         )));
     }
     let tokens = facts::tokens(&cx).await?;

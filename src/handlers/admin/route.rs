@@ -12,7 +12,7 @@ use crate::task::{Cx, Handler};
 type Start = fn(Cx, Request) -> Handler;
 
 /// Method, path, procedure. Where Kibana has no such path, it says so.
-const ROUTES: &[(&str, &str, Start)] = &[
+pub(super) const ROUTES: &[(&str, &str, Start)] = &[
     ("GET", "/api/status", |cx, request| handler(server_status::show(cx, request))),
     ("GET", "/api/fleet/agent_policies", |cx, request| handler(policies::list(cx, request))),
     ("GET", "/api/fleet/agent_policies/{id}", |cx, request| handler(policies::show(cx, request))),

@@ -212,6 +212,27 @@ fn a_parked_agent_gets_the_action_at_once() {
 }
 
 #[test]
+fn a_parked_agent_that_is_reassigned_gets_its_new_policy_when_it_comes_back() {
+    let mut world = World::new();
+    world.apply("p");
+    world.apply("q");
+    let key = world.enroll("a", "p");
+    let waiting = world.check_in("a", &key);
+    world.well("POST", "/api/fleet/agents/a/reassign", json!({ "policy_id": "q" }));
+    let (_, delivered) = world.read(waiting).unwrap();
+    assert_eq!(delivered["actions"][0]["data"], json!({ "policy_id": "q" }));
+    // its ack_token says that it has the action
+    let token = delivered["ack_token"].as_str().unwrap().to_owned();
+    let Answer::SeqNo(Some(seq_no)) = world.ask(Operation::ActionSeqNo(token)) else {
+        panic!("no such token")
+    };
+    world.update("a", crate::model::Patch::new().set("action_seq_no", [seq_no]));
+    let back = world.check_in("a", &key);
+    let (_, delivered) = world.read(back).unwrap();
+    assert_eq!(delivered["actions"][0]["id"], "policy:q:1");
+}
+
+#[test]
 fn each_agents_result_is_told() {
     let mut world = world();
     let answer = world.well(

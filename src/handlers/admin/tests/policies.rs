@@ -98,7 +98,7 @@ fn a_policy_with_active_agents_is_not_deleted() {
     world.enroll("a", "hosts");
     let token = world.well("POST", "/api/fleet/enrollment_api_keys", json!({ "policy_id": "hosts" }));
     let path = "/api/fleet/agent_policies/hosts";
-    assert!(world.refused(409, "DELETE", path, "").contains("1 active agents"));
+    assert!(world.refused(409, "DELETE", path, "").contains("active agents (1)"));
     world.update("a", crate::model::Patch::new().set("active", false));
     assert_eq!(world.well("DELETE", path, Value::Null), json!({ "id": "hosts" }));
     world.refused(404, "DELETE", path, "");
