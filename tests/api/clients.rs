@@ -70,7 +70,7 @@ fn client_hello(server: &Server) -> Vec<u8> {
 #[test]
 fn a_client_that_breaks_off_before_its_enrolment_is_answered_leaves_no_agent() {
     // the hash takes long enough for the server to see that nobody waits for the answer
-    let server = Server::with(Options::plain().server("pdkdf2.iterations", 1_000_000));
+    let server = Server::with(Options::plain().server("pdkdf2.iterations", 200_000));
     let mut connection = server.connect();
     let body = json!({ "type": "PERMANENT", "id": "x", "replace_token": "t" });
     connection.send(server.enrolment(&body).header("Expect", "100-continue").head());
@@ -83,7 +83,7 @@ fn a_client_that_breaks_off_before_its_enrolment_is_answered_leaves_no_agent() {
 
 #[test]
 fn a_client_that_leaves_before_its_enrolment_is_answered_may_try_again() {
-    let server = Server::with(Options::plain().server("pdkdf2.iterations", 1_000_000));
+    let server = Server::with(Options::plain().server("pdkdf2.iterations", 200_000));
     let before = sockets(&server);
     let body = json!({ "type": "PERMANENT", "id": "x", "replace_token": "t" });
     let mut connection = server.connect();

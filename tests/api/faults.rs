@@ -10,7 +10,8 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getuid, prlimit};
 use serde_json::json;
 
 use crate::support::{
-    Agent, Failed, Installation, Options, Process, Request, Server, event, eventually, executable, online,
+    Agent, Failed, Installation, Options, Process, Request, Server, event, eventually, executable, free_port,
+    online, succeeds,
 };
 
 fn enrolment(server: &Server) -> Request {
@@ -52,7 +53,7 @@ fn a_file_in_place_of_the_data_directory_ends_the_start() {
 #[test]
 fn a_second_process_on_a_data_directory_is_refused() {
     let server = Server::with(Options::plain());
-    let mut second = Process::spawn(server.installation.command(crate::support::free_port()), false);
+    let mut second = Process::spawn(server.installation.command(free_port()), false);
     assert_eq!(second.wait().code(), Some(1));
     let said = second.stderr.whole();
     assert!(said.contains("is in use by another process"), "{said}");
@@ -164,7 +165,7 @@ fn a_data_directory_that_may_not_be_written_ends_the_start() {
         }
     }
     fs::set_permissions(installation.path(), fs::Permissions::from_mode(0o555)).unwrap();
-    let mut process = Process::spawn(as_nobody(&installation, crate::support::free_port()), false);
+    let mut process = Process::spawn(as_nobody(&installation, free_port()), false);
     assert_eq!(process.wait().code(), Some(1));
     let said = process.stderr.whole();
     assert!(said.contains(&installation.path().display().to_string()), "{said}");
@@ -175,7 +176,7 @@ fn a_data_directory_that_may_not_be_written_ends_the_start() {
 #[test]
 fn a_data_directory_that_may_not_be_made_ends_the_start() {
     let installation = Installation::new(Options::plain());
-    let command = as_nobody(&installation, crate::support::free_port());
+    let command = as_nobody(&installation, free_port());
     fs::set_permissions(installation.directory.path(), fs::Permissions::from_mode(0o555)).unwrap();
     let mut process = Process::spawn(command, false);
     assert_eq!(process.wait().code(), Some(1));
@@ -252,9 +253,8 @@ impl Disk {
     /// None where this user may not mount.
     fn mount() -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=2m,mode=0755", "tmpfs"]).arg(directory.path());
-        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        let place = directory.path().display().to_string();
+        let mounted = succeeds("mount", &["-t", "tmpfs", "-o", "size=2m,mode=0755", "tmpfs", &place]);
         mounted.then_some(Disk { directory })
     }
 
@@ -265,7 +265,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.directory.path()).output();
+        succeeds("umount", &["-l", &self.directory.path().display().to_string()]);
     }
 }
 

@@ -3,11 +3,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::{Agent, Installation, Options, Request, Response, Server, event, eventually};
+use crate::support::{Agent, Installation, Options, Request, Response, Server, event, eventually, succeeds};
 
 /// Calls that matter: what reads requests and writes answers, and what writes and syncs files.
 const CALLS: &str =
@@ -28,7 +27,7 @@ enum Call {
 }
 
 fn strace_is_there() -> bool {
-    let there = Command::new("strace").arg("--version").output().is_ok_and(|output| output.status.success());
+    let there = succeeds("strace", &["--version"]);
     let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
     assert!(there || !ci, "strace is not installed: this test needs it, and CI runs every test");
     there

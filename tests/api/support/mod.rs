@@ -15,7 +15,7 @@ pub(crate) use agent::{Agent, event, online};
 pub(crate) use certificates::{Authority, Pair};
 pub(crate) use http::{Connection, Request, Response, gzip};
 pub(crate) use output::Output;
-pub(crate) use server::{Failed, Installation, Options, Process, Server, executable, free_port};
+pub(crate) use server::{Failed, Installation, Options, Process, Server, executable, free_port, succeeds};
 pub(crate) use store::{Opened, action, minutes_from_now};
 pub(crate) use stream::roots;
 pub(crate) use wait::{PATIENCE, eventually, in_thread};

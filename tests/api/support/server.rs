@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustls::ClientConfig;
@@ -135,6 +135,15 @@ pub(crate) struct Failed {
     pub(crate) stderr: String,
 }
 
+/// A process that begins has a copy of every descriptor of ours, the lock of a store that is open among them, until its
+/// program is loaded. So none begins while a store is open.
+static BEGINNING: RwLock<()> = RwLock::new(());
+
+/// As long as this is held no process is begun.
+pub(super) fn no_process_begins() -> RwLockReadGuard<'static, ()> {
+    BEGINNING.read().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A running process; killed when dropped.
 pub(crate) struct Process {
     child: Child,
@@ -147,14 +156,22 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn spawn(mut command: Command, unread: bool) -> Self {
+    pub(crate) fn spawn(command: Command, unread: bool) -> Self {
+        Process::try_spawn(command, unread).unwrap()
+    }
+
+    fn try_spawn(mut command: Command, unread: bool) -> io::Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let spawned = {
+            let _alone = BEGINNING.write().unwrap_or_else(PoisonError::into_inner);
+            command.spawn()
+        };
+        let mut child = spawned?;
         let stdout = Output::of(child.stdout.take().unwrap());
         let stderr = child.stderr.take().unwrap();
         let (stderr, unread) =
             if unread { (Output::default(), Some(stderr)) } else { (Output::of(stderr), None) };
-        Process { child, stderr, stdout, _unread: unread }
+        Ok(Process { child, stderr, stdout, _unread: unread })
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -175,6 +192,13 @@ impl Process {
     pub(crate) fn wait(&mut self) -> ExitStatus {
         eventually("the process ends", || self.ended())
     }
+}
+
+/// Runs a program of the system; whether it is there and went well.
+pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    Process::try_spawn(command, false).is_ok_and(|mut process| process.wait().success())
 }
 
 impl Drop for Process {

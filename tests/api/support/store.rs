@@ -1,6 +1,8 @@
 //! The store of an installation on which no server runs: what stands in it, and what Kibana or an older version may have
 //! left there.
 
+use std::sync::RwLockReadGuard;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fleet_server::model::raw::raw;
@@ -11,11 +13,14 @@ use fleet_server::time::Timestamp;
 use serde_json::Value;
 
 use super::Installation;
+use super::server::no_process_begins;
 
 /// An open store; closed when dropped.
 pub(crate) struct Opened {
     store: Embedded,
     _watch: EmbeddedWatch,
+    /// Last, so that the store is closed before another process may begin.
+    _no_process_begins: RwLockReadGuard<'static, ()>,
 }
 
 /// An action as it is delivered: for these agents, to be had for an hour.
@@ -43,11 +48,12 @@ fn now() -> Timestamp {
 impl Installation {
     /// Opens the store; the first time this makes what a first start makes.
     pub(crate) fn open(&mut self) -> Opened {
+        let no_process_begins = no_process_begins();
         let (store, watch, token) = Embedded::open(&self.path(), Retention::default(), now()).unwrap();
         if let Some(token) = token {
             self.token = Some(token.api_key);
         }
-        Opened { store, _watch: watch }
+        Opened { store, _watch: watch, _no_process_begins: no_process_begins }
     }
 
     /// The agent as stored.
