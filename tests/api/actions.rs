@@ -314,18 +314,18 @@ fn every_order_of_the_operator_wakes_the_agent() {
         "other",
         &json!({ "outputs": { "o": { "type": "elasticsearch", "hosts": ["http://h:9200"] } }, "inputs": [] }),
     );
-    let orders: [(&str, Box<dyn Fn() -> String>); 5] = [
-        ("SETTINGS", Box::new(|| server.order_settings(&agent.id, "debug"))),
-        ("UPGRADE", Box::new(|| server.order_upgrade(&agent.id, "9.6.1"))),
-        ("REQUEST_DIAGNOSTICS", Box::new(|| server.order_diagnostics(&agent.id))),
-        ("UNENROLL", Box::new(|| server.order_unenroll(&agent.id))),
-        ("POLICY_REASSIGN", Box::new(|| server.order_reassign(&agent.id, "other"))),
-    ];
+    let order = |kind: &str| match kind {
+        "SETTINGS" => server.order_settings(&agent.id, "debug"),
+        "UPGRADE" => server.order_upgrade(&agent.id, "9.6.1"),
+        "REQUEST_DIAGNOSTICS" => server.order_diagnostics(&agent.id),
+        "UNENROLL" => server.order_unenroll(&agent.id),
+        _ => server.order_reassign(&agent.id, "other"),
+    };
     let mut token = String::new();
-    for (kind, order) in orders {
+    for kind in ["SETTINGS", "UPGRADE", "REQUEST_DIAGNOSTICS", "UNENROLL", "POLICY_REASSIGN"] {
         let body = json!({ "status": "online", "message": format!("waits for {kind}"), "ack_token": token });
         let mut connection = server.park_saying(&agent, &body);
-        let id = order();
+        let id = order(kind);
         let answer = connection.response().ok();
         let action = &answer["actions"][0];
         assert_eq!(

@@ -19,8 +19,8 @@ fn with_file(text: &str, options: Options) -> Installation {
 }
 
 #[track_caller]
-fn refusal(installation: Installation) -> String {
-    let (_, Failed { status, stderr }) = installation.start_in_vain();
+fn refusal(mut installation: Installation) -> String {
+    let Failed { status, stderr } = installation.start_in_vain();
     assert_eq!(status.code(), Some(1), "{stderr}");
     stderr
 }

@@ -20,8 +20,8 @@ fn enrolment(server: &Server) -> Request {
 
 /// Starts a server in vain; what it says.
 #[track_caller]
-fn refusal(installation: Installation) -> String {
-    let (_, failed) = installation.start_in_vain();
+fn refusal(mut installation: Installation) -> String {
+    let failed = installation.start_in_vain();
     said_by(&failed)
 }
 
@@ -81,11 +81,11 @@ fn a_data_directory_whose_path_is_too_long_for_a_socket_ends_the_start() {
 fn damaged(damage: impl FnOnce(&Path)) -> String {
     let server = Server::with(Options::plain());
     server.settled();
-    let installation = server.stop();
+    let mut installation = server.stop();
     let file = installation.path().join("fleet.db");
     damage(&file);
     let before = fs::read(&file).unwrap();
-    let (installation, failed) = installation.start_in_vain();
+    let failed = installation.start_in_vain();
     assert_eq!(fs::read(installation.path().join("fleet.db")).unwrap(), before, "it was changed");
     said_by(&failed)
 }
@@ -293,8 +293,8 @@ fn a_start_on_a_full_disk_says_so() {
         return;
     };
     let _ = fs::write(disk.filler(), vec![0; 4 * 1024 * 1024]);
-    let installation = Installation::new(Options::plain().data(&disk.directory.path().join("d")));
-    let (installation, failed) = installation.start_in_vain();
+    let mut installation = Installation::new(Options::plain().data(&disk.directory.path().join("d")));
+    let failed = installation.start_in_vain();
     let said = said_by(&failed);
     assert!(said.contains(&disk.directory.path().display().to_string()), "{said}");
     fs::remove_file(disk.filler()).unwrap();

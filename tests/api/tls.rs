@@ -206,7 +206,7 @@ fn a_bad_pair_keeps_the_old_one() {
 /// Starts a server in vain; what it says.
 #[track_caller]
 fn refusal(options: Options) -> String {
-    let (_, failed) = Installation::new(options).start_in_vain();
+    let failed = Installation::new(options).start_in_vain();
     assert_eq!(failed.status.code(), Some(1), "{}", failed.stderr);
     failed.stderr
 }
@@ -254,10 +254,10 @@ fn tls_without_a_certificate_ends_the_start() {
 
 #[test]
 fn a_damaged_ca_of_our_own_ends_the_start_and_is_not_replaced() {
-    let installation = Server::start().stop();
+    let mut installation = Server::start().stop();
     let authority = installation.path().join("tls/ca.crt");
     fs::write(&authority, "damaged").unwrap();
-    let (_installation, failed) = installation.start_in_vain();
+    let failed = installation.start_in_vain();
     assert!(failed.stderr.contains("ca.crt"), "{}", failed.stderr);
     assert_eq!(fs::read_to_string(&authority).unwrap(), "damaged");
 }

@@ -210,30 +210,30 @@ impl Installation {
     }
 
     /// Starts a server that must come up.
-    pub(crate) fn start(self) -> Server {
+    pub(crate) fn start(mut self) -> Server {
         match self.try_start() {
-            Ok(server) => server,
-            Err((_, failed)) => panic!("the server ended with {}:\n{}", failed.status, failed.stderr),
+            Ok((process, port)) => Server::new(self, process, port),
+            Err(failed) => panic!("the server ended with {}:\n{}", failed.status, failed.stderr),
         }
     }
 
     /// Starts a server that must not come up.
-    pub(crate) fn start_in_vain(self) -> (Self, Failed) {
+    pub(crate) fn start_in_vain(&mut self) -> Failed {
         match self.try_start() {
             Ok(_) => panic!("the server started"),
             Err(failed) => failed,
         }
     }
 
-    fn try_start(mut self) -> Result<Server, (Self, Failed)> {
+    fn try_start(&mut self) -> Result<(Process, u16), Failed> {
         for _ in 0..PORTS_TRIED_MAX {
             let port = self.options.port.unwrap_or_else(free_port);
             match self.try_port(port) {
-                Ok(process) => return Ok(Server::new(self, process, port)),
+                Ok(process) => return Ok((process, port)),
                 Err(failed)
                     if self.options.port.is_none()
                         && failed.stderr.contains(&format!(":{port} is in use")) => {}
-                Err(failed) => return Err((self, failed)),
+                Err(failed) => return Err(failed),
             }
         }
         panic!("no port is free");
