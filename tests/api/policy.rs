@@ -303,11 +303,13 @@ fn a_rollout_that_is_paced_holds_up_nobody() {
         .collect();
     server.apply("p", &policy("new"));
     let other = server.enrol();
+    let mut token = Value::from("");
     for turn in 0..10 {
         // its check-in, its action, its ack: none of them waits for the others' policy
         let action = server.order_settings(&other.id, "debug");
-        let body = json!({ "status": "online", "message": format!("{turn}") });
+        let body = json!({ "status": "online", "message": format!("{turn}"), "ack_token": token });
         let answer = server.check_in(&other, &body).ok();
+        token = answer["ack_token"].clone();
         assert!(answer["actions"].to_string().contains(&action), "{answer}");
         server.ask(&other.acks(&[event(&action, &other)])).ok();
     }
