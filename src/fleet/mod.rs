@@ -188,11 +188,12 @@ impl Fleet {
 
     /// New actions: into the seats of the agents concerned, and those are queued.
     pub fn learn_actions(&mut self, actions: &[Arc<Action>], checkpoint: i64) {
-        for action in actions {
+        // what was told before comes again: its agents got it, or find it by their search
+        for action in actions.iter().filter(|action| action.seq_no > self.checkpoint) {
             let due = action.agents.iter().filter_map(|agent| self.lot.put_action(agent, action));
             self.action_queue.append(due);
         }
-        self.checkpoint = checkpoint;
+        self.checkpoint = self.checkpoint.max(checkpoint);
     }
 
     /// Reserves the ids that an enrolment names; false if another one under way has one of them.

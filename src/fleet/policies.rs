@@ -31,6 +31,10 @@ impl Policies {
     /// Makes a rendered revision the one to deliver, unless a newer one is it already or the policy is gone.
     pub fn publish(&mut self, revision: Arc<Revision>) -> bool {
         let Some(known) = self.known.get_mut(&revision.policy_id) else { return false };
+        if revision.revision_idx > known.heard_idx {
+            // rendered for so long that its policy was deleted and made anew
+            return false;
+        }
         let newer =
             known.revision.as_ref().is_none_or(|current| current.revision_idx < revision.revision_idx);
         if newer {

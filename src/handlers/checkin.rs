@@ -205,16 +205,19 @@ async fn record_and_search(cx: &Cx, agent: &Agent, patch: Patch, after: i64) -> 
         }
         fleet.checkpoint
     });
+    let search = |after| Operation::PendingActions { agent: agent.id.clone(), after, up_to, now: now.wall };
     if up_to > after {
-        operations.push(Operation::PendingActions { agent: agent.id.clone(), after, up_to, now: now.wall });
+        operations.push(search(after));
     }
     let mut delivery = Delivery::default();
-    if operations.is_empty() {
-        return Ok(delivery);
-    }
-    for result in cx.store_all(operations).await {
-        if let Answer::Actions(actions) = result? {
-            delivery = action::deliver(&agent.id, &actions);
+    while !operations.is_empty() {
+        for result in cx.store_all(std::mem::take(&mut operations)).await {
+            if let Answer::Actions(actions) = result? {
+                delivery = action::deliver(&agent.id, &actions);
+                // a search finds so many at most: behind those that no agent gets there may be others
+                let last = actions.last().filter(|_| delivery.ack_token.is_empty());
+                operations.extend(last.map(|last| search(last.seq_no)));
+            }
         }
     }
     remember_token(cx, &delivery);

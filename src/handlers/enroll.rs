@@ -34,7 +34,8 @@ pub async fn enroll(cx: Cx, request: Request) -> Outcome {
         if !cx.fleet(|fleet| fleet.claim_enrolment(&claims)) {
             return Err(ApiError::EnrollDuplicate);
         }
-        let outcome = enroll_claimed(&cx, &token, wanted, version).await;
+        // boxed: it is more than all the rest, and the client is often refused before
+        let outcome = Box::pin(enroll_claimed(&cx, &token, wanted, version)).await;
         cx.fleet(|fleet| fleet.release_enrolment(&claims));
         outcome
     })

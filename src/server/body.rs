@@ -24,6 +24,8 @@ pub(super) struct Collector {
     inflate: Option<Box<Inflate>>,
     /// Received, and to be inflated in the next turns: at most one read buffer.
     behind: Vec<u8>,
+    /// This turn's budget is spent; more may come out even if nothing more is put in.
+    is_behind: bool,
     ended: bool,
 }
 
@@ -42,13 +44,14 @@ impl Collector {
             received_bytes: 0,
             inflate: gzip.then(|| Box::new(Inflate::new(inflated_bytes_max))),
             behind: Vec::new(),
+            is_behind: false,
             ended: false,
         }
     }
 
     /// Whether more input has to wait for the next turn.
     pub(super) fn is_behind(&self) -> bool {
-        !self.behind.is_empty()
+        self.is_behind
     }
 
     fn push(&mut self, piece: &[u8]) -> Result<(), BodyError> {
@@ -70,9 +73,8 @@ impl Collector {
         let behind = std::mem::take(&mut self.behind);
         let mut rest = behind.as_slice();
         let progress = inflate.push(&mut rest, &mut self.bytes, INFLATED_BYTES_PER_TURN)?;
-        if progress == Progress::BudgetSpent {
-            self.behind = rest.to_vec();
-        }
+        self.is_behind = progress == Progress::BudgetSpent;
+        self.behind = rest.to_vec();
         Ok(())
     }
 
@@ -111,6 +113,8 @@ impl Server {
         exchange.body = Some(Box::new(Collector::new(bounds, exchange.gzip, exchange.body_kind)));
         connection.http.send_continue();
         self.effects.push_back(Effect::Write(id));
+        // counted from here: that the store was slow before is not the client's doing
+        self.set_deadline(id, self.end_of(self.config.server.timeouts.read));
         None
     }
 
@@ -137,6 +141,7 @@ impl Server {
         for id in std::mem::take(&mut self.inflating) {
             self.on_body(id, Collector::inflate_on);
             self.pump(id);
+            self.miss_body(id);
             if self.wants_input(id) {
                 self.effects.push_back(Effect::Read(id));
             }

@@ -27,6 +27,8 @@ pub(super) struct Connection {
     pub(super) timer_at: Duration,
     /// The peer sends no more.
     pub(super) ended: bool,
+    /// The deadline is that of a head.
+    reads_head: bool,
 }
 
 /// Who is at work for a connection.
@@ -66,10 +68,11 @@ impl Server {
             deadline: NEVER,
             timer_at: NEVER,
             ended: false,
+            reads_head: true,
         };
         self.connections.insert(id, connection);
         // a client that never says a word has as long as for a head
-        self.set_deadline(id, self.now.mono + self.config.server.timeouts.read_header);
+        self.set_deadline(id, self.end_of(self.config.server.timeouts.read_header));
     }
 
     pub(super) fn received(&mut self, id: ConnectionId, bytes: &[u8]) {
@@ -127,14 +130,14 @@ impl Server {
         self.watch_head(id);
     }
 
-    /// A head that has begun has to be complete in time; counted from its first byte.
+    /// A head that has begun has to be complete in time: counted from its first byte, or, for the first, from the start.
     fn watch_head(&mut self, id: ConnectionId) {
-        let limit = self.now.mono + self.config.server.timeouts.read_header;
-        let Some(connection) = self.connections.get(id) else { return };
-        if connection.stage == Stage::Idle
-            && connection.http.phase() == Phase::Head
-            && connection.deadline > limit
-        {
+        let limit = self.end_of(self.config.server.timeouts.read_header);
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.stage != Stage::Idle || connection.http.phase() != Phase::Head {
+            return;
+        }
+        if !std::mem::replace(&mut connection.reads_head, true) {
             self.set_deadline(id, limit);
         }
     }
@@ -176,7 +179,7 @@ impl Server {
             task.filter(|task| self.tasks.get(*task).is_some_and(|task| task.awaits_fate())),
         );
         self.effects.push_back(Effect::Write(id));
-        self.set_deadline(id, now.mono + self.config.server.timeouts.write);
+        self.set_deadline(id, self.end_of(self.config.server.timeouts.write));
     }
 
     pub(super) fn sent(&mut self, id: ConnectionId, bytes: usize) {
@@ -185,6 +188,7 @@ impl Server {
         let Some(connection) = self.connections.get_mut(id) else { return };
         let stage = std::mem::replace(&mut connection.stage, Stage::Idle);
         connection.exchange = None;
+        connection.reads_head = false;
         let ended = connection.ended;
         if let Stage::Answering(Some(task)) = stage {
             self.resume(task, Reply::Responded(true));
@@ -193,7 +197,7 @@ impl Server {
             Done::Close { lingering } => self.close(id, lingering && !ended),
             Done::KeepAlive if self.stopping.is_some() && self.input_is_empty(id) => self.close(id, false),
             Done::KeepAlive => {
-                self.set_deadline(id, self.now.mono + self.config.server.timeouts.idle);
+                self.set_deadline(id, self.end_of(self.config.server.timeouts.idle));
                 self.pump(id);
                 if ended && self.connections.get(id).is_some_and(|connection| connection.stage == Stage::Idle)
                 {
@@ -221,8 +225,9 @@ impl Server {
     /// A handler that waits for a body whose rest will never come is told so.
     pub(super) fn miss_body(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(id) else { return };
-        let missing =
-            connection.ended && connection.http.phase() == Phase::Body && connection.input.is_empty();
+        let taken =
+            connection.input.is_empty() && !connection.exchange.as_ref().is_some_and(|e| e.is_behind());
+        let missing = connection.ended && connection.http.phase() == Phase::Body && taken;
         if let (true, Stage::Working(task)) = (missing, connection.stage) {
             self.body_failed(task, BodyError::Gone);
         }

@@ -13,7 +13,6 @@ use crate::time::Now;
 
 use super::Server;
 use super::body::Collector;
-use super::connections::Stage;
 
 /// A request under way.
 pub(super) struct Exchange {
@@ -175,14 +174,6 @@ impl Server {
                 let request = request(String::new());
                 self.spawn(Some(id), |cx| handlers::admin::start(cx, request));
             }
-        }
-        self.watch_body(id);
-    }
-
-    /// A body has to be complete in time.
-    fn watch_body(&mut self, id: ConnectionId) {
-        if self.connections.get(id).is_some_and(|connection| matches!(connection.stage, Stage::Working(_))) {
-            self.set_deadline(id, self.now.mono + self.config.server.timeouts.read);
         }
     }
 }

@@ -80,16 +80,15 @@ impl Server {
     }
 
     fn write_last_beats(&mut self) {
-        self.beats_under_way = 0;
         let parked = self.fleet().lot.parked_seats();
         let now = self.now.mono;
         let fleet = self.fleet_mut();
         for seat in parked {
             if let Some(agent) = fleet.lot.get(seat).map(|seat| seat.agent.clone()) {
-                fleet.beats.note(agent, now.saturating_sub(crate::fleet::beats::BEATS_WAIT_MAX));
+                fleet.beats.note(agent, now);
             }
         }
-        self.flush_beats();
+        self.write_beats();
     }
 
     fn answer_parked(&mut self) {

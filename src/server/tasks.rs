@@ -5,8 +5,9 @@ use std::any::Any;
 use crate::api::ApiError;
 use crate::connection::ConnectionId;
 use crate::handlers::deliver;
+use crate::model::ApiKey;
 use crate::slots::SlotId;
-use crate::store::{Answer, Operation, StoreError, StoreResult};
+use crate::store::{Answer, Operation, StoreError, StoreResult, Written};
 use crate::task::{Ask, Cx, Handler, Outcome, Progress, Reply, Task};
 
 use super::connections::Stage;
@@ -17,6 +18,8 @@ pub(super) struct Running {
     task: Task,
     pub(super) connection: Option<ConnectionId>,
     waiting: Waiting,
+    /// Counts what it asked for, so that an answer that comes too late is not taken for that to a later question.
+    asks: u32,
     /// When it began to wait ([`crate::time::Now::mono`]).
     pub(super) since: std::time::Duration,
 }
@@ -33,14 +36,33 @@ enum Waiting {
 /// Whose a store operation is.
 #[derive(Debug)]
 pub(super) enum Owner {
-    /// A task's, at this place among those it asked for.
-    Task { task: SlotId, place: usize },
+    /// A task's.
+    Task(Place),
+    /// A task's that, if nobody waits for it any more, is taken back.
+    Enrolment(Place, Undo),
     /// All who wait for this look-up.
     Lookup(String),
     /// Heartbeats: nobody waits.
     Beats,
     /// Housekeeping: nobody waits.
     Housekeeping,
+}
+
+/// Where the answer to an operation belongs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    task: SlotId,
+    /// Which of the task's questions it was.
+    ask: u32,
+    /// Which of that question's operations.
+    index: usize,
+}
+
+/// What takes an enrolment back, but for the key.
+#[derive(Debug)]
+pub(super) struct Undo {
+    agent: String,
+    created: bool,
 }
 
 impl Running {
@@ -52,20 +74,15 @@ impl Running {
         matches!(self.waiting, Waiting::Fate)
     }
 
-    /// Whether it waits for the store or a worker, which may never answer.
-    pub(super) fn awaits_others(&self) -> bool {
-        matches!(self.waiting, Waiting::Store { .. } | Waiting::Lookup | Waiting::Work)
-    }
-
-    /// The answer to a task that has waited too long.
-    pub(super) fn expired(&self) -> Reply {
+    /// The answer to a task that has waited too long for the store, which may never answer. Pure work always ends.
+    pub(super) fn expired(&self) -> Option<Reply> {
         let late = || Err(StoreError::Unavailable("it did not answer in time".into()));
         match &self.waiting {
             Waiting::Store { results, .. } => {
-                Reply::Store(results.iter().map(|result| result.clone().unwrap_or_else(late)).collect())
+                Some(Reply::Store(results.iter().map(|result| result.clone().unwrap_or_else(late)).collect()))
             }
-            Waiting::Lookup => Reply::Store(vec![late()]),
-            _ => Reply::Work(None),
+            Waiting::Lookup => Some(Reply::Store(vec![late()])),
+            _ => None,
         }
     }
 }
@@ -78,8 +95,8 @@ impl Server {
         start: impl FnOnce(Cx) -> Handler,
     ) -> SlotId {
         let task = Task::new(&self.loan, self.now, start);
-        let id =
-            self.tasks.insert(Running { task, connection, waiting: Waiting::Nothing, since: self.now.mono });
+        let since = self.now.mono;
+        let id = self.tasks.insert(Running { task, connection, waiting: Waiting::Nothing, asks: 0, since });
         if let Some(connection) = connection.and_then(|connection| self.connections.get_mut(connection)) {
             connection.stage = Stage::Working(id);
         }
@@ -152,10 +169,14 @@ impl Server {
     }
 
     fn place_operations(&mut self, id: SlotId, operations: Vec<Operation>) -> Option<Reply> {
+        let running = self.tasks.get_mut(id)?;
+        running.asks += 1;
+        let ask = running.asks;
         let mut results: Vec<Option<StoreResult>> = operations.iter().map(|_| None).collect();
-        for (place, operation) in operations.into_iter().enumerate() {
-            if let Err(error) = self.batcher.put(Owner::Task { task: id, place }, operation) {
-                results[place] = Some(Err(error));
+        for (index, operation) in operations.into_iter().enumerate() {
+            let owner = owner(Place { task: id, ask, index }, &operation);
+            if let Err(error) = self.batcher.put(owner, operation) {
+                results[index] = Some(Err(error));
                 self.fleet_mut().counters.store_refused += 1;
             }
         }
@@ -187,7 +208,14 @@ impl Server {
             // a store that answers too little has failed
             let answer = answers.next().unwrap_or_else(|| Err(StoreError::Unavailable("no answer".into())));
             match owner {
-                Owner::Task { task, place } => self.answer_task(task, place, answer),
+                Owner::Task(place) => {
+                    self.answer_task(place, answer);
+                }
+                Owner::Enrolment(place, undo) => {
+                    if let Some(Ok(Answer::Key(key))) = self.answer_task(place, answer) {
+                        self.undo_enrolment(undo, key);
+                    }
+                }
                 Owner::Lookup(key) => self.answer_lookup(&key, &answer),
                 Owner::Beats => self.beats_written(&answer),
                 Owner::Housekeeping => housekept(&answer),
@@ -195,17 +223,38 @@ impl Server {
         }
     }
 
-    fn answer_task(&mut self, id: SlotId, place: usize, answer: StoreResult) {
-        let Some(running) = self.tasks.get_mut(id) else { return };
-        let Waiting::Store { results, left } = &mut running.waiting else { return };
-        if results.get(place).is_none_or(Option::is_some) {
-            return;
-        }
-        results[place] = Some(answer);
+    /// Gives a task its answer; given back if the task does not wait for it any more.
+    fn answer_task(&mut self, place: Place, answer: StoreResult) -> Option<StoreResult> {
+        let Some(running) = self.tasks.get_mut(place.task).filter(|running| running.asks == place.ask) else {
+            return Some(answer);
+        };
+        let Waiting::Store { results, left } = &mut running.waiting else { return Some(answer) };
+        let Some(result) = results.get_mut(place.index).filter(|result| result.is_none()) else {
+            return Some(answer);
+        };
+        *result = Some(answer);
         *left -= 1;
         if *left == 0 {
             let results = std::mem::take(results).into_iter().flatten().collect();
-            self.resume(id, Reply::Store(results));
+            self.resume(place.task, Reply::Store(results));
+        }
+        None
+    }
+
+    /// The store made a key after its agent was told that it could not: nobody has it, nobody may.
+    fn undo_enrolment(&mut self, undo: Undo, key: ApiKey) {
+        let Undo { agent, created } = undo;
+        let operation =
+            Operation::UndoEnrollment { agent: agent.clone(), access_key: key.id.clone(), created };
+        match self.batcher.put(Owner::Housekeeping, operation) {
+            Ok(()) => ::log::info!(
+                "fleet.agent.id" = agent.as_str();
+                "an enrolment that the store made too late is taken back"
+            ),
+            Err(error) => ::log::error!(
+                "fleet.agent.id" = agent.as_str(), "fleet.access.apikey.id" = key.id.as_str();
+                "an enrolment that the store made too late could not be taken back: {error}"
+            ),
         }
     }
 
@@ -297,6 +346,16 @@ impl Server {
     }
 }
 
+fn owner(place: Place, operation: &Operation) -> Owner {
+    match operation {
+        Operation::Enroll(enrollment) => {
+            let created = matches!(enrollment.written, Written::New(_));
+            Owner::Enrolment(place, Undo { agent: enrollment.agent.clone(), created })
+        }
+        _ => Owner::Task(place),
+    }
+}
+
 /// What tells one look-up from another.
 fn lookup_key(operation: &Operation) -> String {
     match operation {
@@ -311,6 +370,6 @@ fn housekept(answer: &StoreResult) {
             ::log::info!("{count} documents that outlived their time were removed")
         }
         Ok(_) => {}
-        Err(error) => ::log::warn!("what outlived its time could not be removed: {error}"),
+        Err(error) => ::log::warn!("housekeeping failed: {error}"),
     }
 }

@@ -1,1 +1,14 @@
-//! Tests of the core.
+//! Tests of the core: each behaviour from bytes to bytes, on a store in memory, without sockets or a clock.
+
+mod bodies;
+mod checking_in;
+mod delivering;
+mod enrolling;
+mod leaving;
+mod limits;
+mod polling;
+mod stopping;
+mod tasks;
+mod timeouts;
+mod trouble;
+mod world;

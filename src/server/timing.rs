@@ -30,7 +30,7 @@ pub(super) enum Timer {
     Stopping,
 }
 
-/// A task waits no longer than this for the store or a worker.
+/// A task waits no longer than this for the store.
 const ASK_WAIT_MAX: Duration = Duration::from_secs(90);
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const FIRST_CLEANUP: Duration = Duration::from_secs(10);
@@ -44,6 +44,11 @@ impl Server {
         self.timers.set(now + SWEEP_EVERY, Timer::Sweep);
         self.timers.set(now + FIRST_CLEANUP, Timer::Cleanup);
         self.timers.set(now + BEATS_EVERY, Timer::Beats);
+    }
+
+    /// When a wait that begins now has lasted long enough; zero in the configuration means that it never has.
+    pub(super) fn end_of(&self, timeout: Duration) -> Duration {
+        if timeout.is_zero() { NEVER } else { self.now.mono + timeout }
     }
 
     pub(super) fn set_timer(&mut self, at: Duration, timer: Timer) {
@@ -136,12 +141,9 @@ impl Server {
 
     fn sweep(&mut self) {
         let now = self.now.mono;
-        let late: Vec<_> = self
-            .tasks
-            .iter()
-            .filter(|(_, task)| task.awaits_others() && task.since + ASK_WAIT_MAX <= now)
-            .map(|(id, task)| (id, task.expired()))
-            .collect();
+        let waited_too_long = self.tasks.iter().filter(|(_, task)| task.since + ASK_WAIT_MAX <= now);
+        let late: Vec<_> =
+            waited_too_long.filter_map(|(id, task)| task.expired().map(|reply| (id, reply))).collect();
         for (id, reply) in late {
             self.resume(id, reply);
         }
@@ -164,9 +166,14 @@ impl Server {
         let now = self.now;
         let due = self.fleet().beats.due_at().is_some_and(|due| due <= now.mono);
         let rides = self.batcher.writes_waiting() && !self.fleet().beats.is_empty();
-        if self.beats_under_way > 0 || !(due || rides) {
-            return;
+        if self.beats_under_way == 0 && (due || rides) {
+            self.write_beats();
         }
+    }
+
+    /// Writes what heartbeats there are.
+    pub(super) fn write_beats(&mut self) {
+        let now = self.now;
         for agents in self.fleet_mut().beats.take() {
             if self.batcher.put(Owner::Beats, Operation::Heartbeats { agents, at: now.wall }).is_ok() {
                 self.beats_under_way += 1;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Agent, Installation, Options, Server, event, online};
+use crate::support::{Agent, Installation, Options, Server, action, event, online};
 
 fn policy(name: &str) -> Value {
     json!({
@@ -206,12 +206,11 @@ fn a_large_policy_arrives_whole_plain_and_compressed() {
 fn actions_go_before_a_policy() {
     let server = Server::with(Options::plain());
     let agent = server.enrol();
-    let order = server.order_settings(&agent.id, "debug");
+    let mut installation = server.stop();
+    installation.open().put_action(action("a", "SETTINGS", &json!({ "log_level": "debug" }), &[&agent.id]));
+    let server = installation.start();
     let answer = server.check_in(&agent, &online()).ok();
-    assert_eq!(
-        (answer["actions"].as_array().unwrap().len(), &answer["actions"][0]["id"]),
-        (1, &json!(order))
-    );
+    assert_eq!((answer["actions"].as_array().unwrap().len(), &answer["actions"][0]["id"]), (1, &json!("a")));
     let body = json!({ "status": "online", "ack_token": answer["ack_token"] });
     delivered(&server.check_in(&agent, &body).ok());
 }

@@ -32,7 +32,7 @@ enum Acknowledged {
 
 #[test]
 fn everything_acknowledged_survives_kill_9() {
-    let rounds = std::env::var("FLEET_KILL_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
+    let rounds = std::env::var("FLEET_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
     let mut installation = Installation::new(Options::plain());
     let mut all = Vec::new();
     for round in 0..rounds {
