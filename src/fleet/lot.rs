@@ -148,6 +148,15 @@ impl Lot {
         ids.into_iter().filter(|id| self.mark_seat(*id, revision_idx)).collect()
     }
 
+    /// Seats of a policy that report a revision above `newest_idx` count as having none.
+    pub fn forget_revisions_above(&mut self, policy_id: &Arc<str>, newest_idx: i64) {
+        for id in self.by_policy.get(policy_id).into_iter().flat_map(BTreeMap::values) {
+            if let Some(seat) = self.seats.get_mut(*id).filter(|seat| seat.revision_idx > newest_idx) {
+                seat.revision_idx = 0;
+            }
+        }
+    }
+
     /// Marks a seat that has an older revision; true if it was not marked before.
     pub fn mark_seat(&mut self, id: SeatId, revision_idx: i64) -> bool {
         let Some(seat) = self.seats.get_mut(id) else { return false };
