@@ -9,11 +9,11 @@ fn is_well(server: &Server) {
     assert_eq!(server.ask(&Request::get("/api/status")).status, 200);
 }
 
-/// How many sockets the server's process holds.
+/// How many sockets the server's process holds; none where the system does not tell (elsewhere than on Linux).
 fn sockets(server: &Server) -> usize {
     let folder = format!("/proc/{}/fd", server.process.id());
-    let targets =
-        std::fs::read_dir(folder).unwrap().flatten().filter_map(|fd| std::fs::read_link(fd.path()).ok());
+    let Ok(descriptors) = std::fs::read_dir(folder) else { return 0 };
+    let targets = descriptors.flatten().filter_map(|descriptor| std::fs::read_link(descriptor.path()).ok());
     targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
 }
 
