@@ -32,13 +32,14 @@ fn fixture(agents: usize) -> Fixture {
     let mut keys = Vec::new();
     for start in (0..agents).step_by(1000) {
         let ids = || (start..agents.min(start + 1000)).map(id);
-        for answer in store.run(ids().map(enroll).collect()) {
-            let Ok(Answer::Key(key)) = answer else { panic!("{answer:?}") };
-            keys.push(key);
-        }
+        keys.extend(store.run(ids().map(enroll).collect()).into_iter().filter_map(|answer| match answer {
+            Ok(Answer::Key(key)) => Some(key),
+            _ => None,
+        }));
         let patch = || Patch::new().set("components", components()).set("last_checkin_status", "online");
         store.run(ids().map(|agent| Operation::CheckIn { agent, at: NOW, patch: patch() }).collect());
     }
+    assert_eq!(keys.len(), agents, "each agent was enrolled");
     Fixture { store, keys, _directory: directory }
 }
 

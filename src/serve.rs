@@ -112,11 +112,17 @@ fn settings(config: &Config, own: Option<&OwnCertificates>) -> Settings {
         tls: own.map(own_tls).or_else(|| server.tls.clone()),
         bounds: Bounds {
             connections_max: server.limits.connections_max,
-            handshake_time_max: server.timeouts.read_header,
-            ..Bounds::default()
+            ..handshake_bounds(server.timeouts.read_header)
         },
         signals: true,
     }
+}
+
+/// A handshake gets as long as a request head; where that has no limit, as long as by default.
+fn handshake_bounds(read_header: Duration) -> Bounds {
+    let bounds = Bounds::default();
+    let handshake_time_max = if read_header.is_zero() { bounds.handshake_time_max } else { read_header };
+    Bounds { handshake_time_max, ..bounds }
 }
 
 fn start_pool(store: Arc<Embedded>, sender: Sender) -> Result<Pool, ServeError> {

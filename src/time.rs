@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use ::time::OffsetDateTime;
 use ::time::format_description::well_known::Rfc3339;
 use ::time::macros::format_description;
-use ::time::{OffsetDateTime, UtcOffset};
 
 /// One reading of both clocks, taken by the reactor once per turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Timestamp {
 
     /// Reads RFC 3339 with any offset and precision; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
-        let time = OffsetDateTime::parse(text, &Rfc3339).ok()?.to_offset(UtcOffset::UTC);
+        let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         i64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok().map(Timestamp)
     }
 
@@ -73,6 +73,8 @@ mod tests {
         assert_eq!(Timestamp::parse("2023-11-14T23:13:20+01:00"), Some(Timestamp(1_700_000_000_000)));
         assert_eq!(Timestamp::parse("2023-11-14T22:13:20.5Z"), Some(Timestamp(1_700_000_000_500)));
         assert_eq!(Timestamp::parse("yesterday"), None);
+        // its UTC is in the year 10000
+        assert!(Timestamp::parse("9999-12-31T23:59:59-01:00").is_some());
     }
 
     #[test]

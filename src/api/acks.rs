@@ -7,6 +7,9 @@ use super::body::Fields;
 use crate::http::reason;
 use crate::model::raw::Raw;
 
+/// Events of one request: far more than an agent ever has.
+pub const ACK_EVENTS_MAX: usize = 10_000;
+
 /// One event of an acks request.
 #[derive(Debug, Default)]
 pub struct AckEvent {
@@ -40,6 +43,9 @@ pub fn read(body: &[u8]) -> Result<Vec<AckEvent>, ApiError> {
     let Some(events) = fields.raw("events") else { return Ok(Vec::new()) };
     let events: Vec<&serde_json::value::RawValue> =
         serde_json::from_str(events.get()).map_err(|_| ApiError::bad("events: not an array"))?;
+    if events.len() > ACK_EVENTS_MAX {
+        return Err(ApiError::bad(format!("events: more than {ACK_EVENTS_MAX}")));
+    }
     Ok(events.iter().map(|event| read_event(event.get()).unwrap_or_default()).collect())
 }
 

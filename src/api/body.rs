@@ -61,11 +61,17 @@ impl<'a> Fields<'a> {
     /// The field byte for byte, if present and not null; an error if it is nested too deeply to be stored.
     pub fn stored(&self, name: &'static str) -> Result<Option<Raw>, ApiError> {
         let Some(value) = self.raw(name) else { return Ok(None) };
-        if depth(value.get().as_bytes()) > JSON_DEPTH_MAX {
-            return Err(ApiError::bad(format!("{name}: nested more than {JSON_DEPTH_MAX} levels deep")));
-        }
+        check_depth(name, value)?;
         Ok(Some(value.to_owned()))
     }
+}
+
+/// An error if `value` is nested too deeply to be stored. Looks at each byte: not for what is compared only.
+pub fn check_depth(name: &'static str, value: &RawValue) -> Result<(), ApiError> {
+    if depth(value.get().as_bytes()) > JSON_DEPTH_MAX {
+        return Err(ApiError::bad(format!("{name}: nested more than {JSON_DEPTH_MAX} levels deep")));
+    }
+    Ok(())
 }
 
 /// serde_json's message without the place, which counts from the field's own start.

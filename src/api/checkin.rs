@@ -1,6 +1,10 @@
 //! The check-in request and the answers that hold no policy (checkin.md, "POST checkin").
 
+use std::fmt;
 use std::time::Duration;
+
+use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::ApiError;
 use super::body::Fields;
@@ -16,9 +20,9 @@ pub struct CheckInRequest {
     pub message: String,
     /// `_id` of the last action it has.
     pub ack_token: String,
-    /// As sent.
+    /// As sent; its depth is to be checked before it is stored.
     pub local_metadata: Option<Raw>,
-    /// An array, as sent.
+    /// An array, as sent; its depth is to be checked before it is stored.
     pub components: Option<Raw>,
     /// The policy it runs, and its revision: both or nothing.
     pub policy: Option<(String, i64)>,
@@ -42,7 +46,7 @@ impl CheckInRequest {
             status,
             message: fields.take("message")?,
             ack_token: fields.take("ack_token")?,
-            local_metadata: fields.stored("local_metadata")?,
+            local_metadata: fields.raw("local_metadata").map(ToOwned::to_owned),
             components: components(&fields)?,
             policy: policy(&fields)?,
             rollbacks: rollbacks(&fields),
@@ -53,10 +57,9 @@ impl CheckInRequest {
 }
 
 fn components(fields: &Fields<'_>) -> Result<Option<Raw>, ApiError> {
-    let components = fields.stored("components")?;
-    match &components {
+    match fields.raw("components") {
         Some(raw) if !raw.get().starts_with('[') => Err(ApiError::bad("components: not an array")),
-        _ => Ok(components),
+        components => Ok(components.map(ToOwned::to_owned)),
     }
 }
 
@@ -108,20 +111,62 @@ fn go_duration_nanos(text: &str) -> Option<i64> {
 /// Why an agent is not healthy, by its components: `input` or `output` when a failing component has a failing unit of that
 /// type, `other` when it has neither. Empty when none fails.
 pub fn unhealthy_reasons(components: &Raw) -> Vec<String> {
-    let components: Vec<serde_json::Value> = serde_json::from_str(components.get()).unwrap_or_default();
-    let failing = |value: &serde_json::Value| matches!(value["status"].as_str(), Some("FAILED" | "DEGRADED"));
-    let (mut input, mut output, mut other) = (false, false, false);
-    for component in components.iter().filter(|component| failing(component)) {
+    let reasons: Reasons = serde_json::from_str(components.get()).unwrap_or_default();
+    let named = [(reasons.input, "input"), (reasons.output, "output"), (reasons.other, "other")];
+    named.into_iter().filter(|(found, _)| *found).map(|(_, name)| name.to_owned()).collect()
+}
+
+/// Where components fail, found in one pass that keeps one component at a time.
+#[derive(Default)]
+struct Reasons {
+    input: bool,
+    output: bool,
+    other: bool,
+}
+
+impl Reasons {
+    fn note(&mut self, component: &RawValue) {
+        if !component.get().starts_with('{') {
+            return;
+        }
+        let component: serde_json::Value = serde_json::from_str(component.get()).unwrap_or_default();
+        let failing =
+            |value: &serde_json::Value| matches!(value["status"].as_str(), Some("FAILED" | "DEGRADED"));
+        if !failing(&component) {
+            return;
+        }
         let units = component["units"].as_array().map(Vec::as_slice).unwrap_or_default();
         let of_type =
             |kind: &str| units.iter().any(|unit| failing(unit) && unit["type"].as_str() == Some(kind));
-        let (in_input, in_output) = (of_type("input"), of_type("output"));
-        input |= in_input;
-        output |= in_output;
-        other |= !in_input && !in_output;
+        let (input, output) = (of_type("input"), of_type("output"));
+        self.input |= input;
+        self.output |= output;
+        self.other |= !input && !output;
     }
-    let named = [(input, "input"), (output, "output"), (other, "other")];
-    named.into_iter().filter(|(found, _)| *found).map(|(_, name)| name.to_owned()).collect()
+}
+
+impl<'de> Deserialize<'de> for Reasons {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Components)
+    }
+}
+
+struct Components;
+
+impl<'de> Visitor<'de> for Components {
+    type Value = Reasons;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("components")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut components: A) -> Result<Reasons, A::Error> {
+        let mut reasons = Reasons::default();
+        while let Some(component) = components.next_element::<&RawValue>()? {
+            reasons.note(component);
+        }
+        Ok(reasons)
+    }
 }
 
 /// How long to hold a check-in, and until when its answer may be written (checkin.md, step 2).

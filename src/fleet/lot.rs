@@ -3,7 +3,7 @@
 //! A seat is claimed first, so that what happens between search and parking is kept in it and never missed. Ids carry
 //! generations, so that a check-in that leaves late cannot take its successor's seat.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,8 +54,8 @@ pub struct Parked {
 pub struct Lot {
     seats: Slots<Seat>,
     by_agent: BTreeMap<Arc<str>, SeatId>,
-    /// (policy, arrival, seat): the seats of a policy in order of arrival.
-    by_policy: BTreeSet<(Arc<str>, u64, SeatId)>,
+    /// The seats of each policy in order of arrival.
+    by_policy: BTreeMap<Arc<str>, BTreeMap<u64, SeatId>>,
     arrivals: u64,
     parked: usize,
 }
@@ -90,7 +90,7 @@ impl Lot {
         };
         let id = self.seats.insert(seat);
         self.by_agent.insert(agent, id);
-        self.by_policy.insert((policy_id.clone(), self.arrivals, id));
+        self.by_policy.entry(policy_id.clone()).or_default().insert(self.arrivals, id);
         (id, older)
     }
 
@@ -107,7 +107,12 @@ impl Lot {
     pub fn leave(&mut self, id: SeatId) -> Option<Seat> {
         let seat = self.seats.remove(id)?;
         self.by_agent.remove(&seat.agent);
-        self.by_policy.remove(&(seat.policy_id.clone(), seat.arrival, id));
+        if let Some(seats) = self.by_policy.get_mut(&seat.policy_id) {
+            seats.remove(&seat.arrival);
+            if seats.is_empty() {
+                self.by_policy.remove(&seat.policy_id);
+            }
+        }
         if seat.parked.is_some() {
             self.parked -= 1;
         }
@@ -138,10 +143,18 @@ impl Lot {
 
     /// Marks the seats of a policy that have an older revision, in order of arrival; those not marked before are returned.
     pub fn mark_policy(&mut self, policy_id: &Arc<str>, revision_idx: i64) -> Vec<SeatId> {
-        let first = (policy_id.clone(), 0, SeatId { index: 0, generation: 0 });
-        let last = (policy_id.clone(), u64::MAX, SeatId { index: u32::MAX, generation: u32::MAX });
-        let ids: Vec<SeatId> = self.by_policy.range(first..=last).map(|(_, _, id)| *id).collect();
+        let ids: Vec<SeatId> =
+            self.by_policy.get(policy_id).into_iter().flat_map(BTreeMap::values).copied().collect();
         ids.into_iter().filter(|id| self.mark_seat(*id, revision_idx)).collect()
+    }
+
+    /// Seats of a policy that report a revision above `newest_idx` count as having none.
+    pub fn forget_revisions_above(&mut self, policy_id: &Arc<str>, newest_idx: i64) {
+        for id in self.by_policy.get(policy_id).into_iter().flat_map(BTreeMap::values) {
+            if let Some(seat) = self.seats.get_mut(*id).filter(|seat| seat.revision_idx > newest_idx) {
+                seat.revision_idx = 0;
+            }
+        }
     }
 
     /// Marks a seat that has an older revision; true if it was not marked before.

@@ -19,6 +19,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use crate::api::action::is_delivered;
 use crate::api::user_agent::Version;
 use crate::config::Config;
 use crate::http::gzip::Gzip;
@@ -43,6 +44,8 @@ const ACK_TOKENS_MAX: usize = 5_000;
 const KEY_BYTES: u64 = 400;
 /// A key that was refused is not asked for again for so long.
 const REFUSED_KEY_LIVES: Duration = Duration::from_secs(10);
+/// A refused key longer than that is not remembered.
+const REFUSED_KEY_BYTES_MAX: usize = 256;
 
 /// Everything the loop thread knows of the fleet.
 pub struct Fleet {
@@ -59,7 +62,9 @@ pub struct Fleet {
     /// Seats that are to get actions.
     pub action_queue: ServingQueue,
     /// Actions up to here are found by a search.
-    pub checkpoint: i64,
+    checkpoint: i64,
+    /// Whether the watch has told of actions yet.
+    told: bool,
     /// Heartbeats to be written.
     pub beats: Beats,
     /// Limits of routes.
@@ -74,6 +79,8 @@ pub struct Fleet {
     pub ack_tokens: Cache<String, i64>,
     /// Facts of actions by action id.
     pub actions: Cache<String, ActionFacts>,
+    /// Enrolments that could not be taken back yet.
+    pub unfinished_undos: Vec<UnfinishedUndo>,
     /// Enrolments under way that name an id.
     enrolling: BTreeSet<String>,
     /// Connections of check-ins whose place a newer one took: to be answered, empty, at once.
@@ -87,6 +94,20 @@ pub struct Fleet {
     keys: Cache<String, KeyFacts>,
     random: StdRng,
 }
+
+/// An enrolment whose client is gone and which the store has not taken back yet.
+#[derive(Clone, Debug)]
+pub struct UnfinishedUndo {
+    /// The agent's id.
+    pub agent: String,
+    /// Id of the access key that nobody has.
+    pub access_key: String,
+    /// Whether the document was made by the enrolment.
+    pub created: bool,
+}
+
+/// Enrolments that are tried again to be taken back; beyond, they are only logged.
+const UNFINISHED_UNDOS_MAX: usize = 10_000;
 
 /// What an acknowledgement needs to know of an action.
 #[derive(Clone, Debug)]
@@ -125,6 +146,7 @@ impl Fleet {
             rollout: ServingQueue::new(limits.policy),
             action_queue: ServingQueue::new(limits.action),
             checkpoint: -1,
+            told: false,
             beats: Beats::default(),
             admission: Admission::new(limits),
             strikes: Strikes::new(config.server.feature_flags.graceful_force_unenroll.bytes_max),
@@ -132,6 +154,7 @@ impl Fleet {
             tokens: Cache::new(keys_max),
             ack_tokens: Cache::new(ACK_TOKENS_MAX),
             actions: Cache::new(ACK_TOKENS_MAX),
+            unfinished_undos: Vec::new(),
             enrolling: BTreeSet::new(),
             dismissed: Vec::new(),
             stopping: false,
@@ -175,8 +198,13 @@ impl Fleet {
         /// Its agents are served before others (checkin.md, "Policy delivery").
         const FIRST_SERVED: &str = "policy-elastic-agent-on-cloud";
         let (policy_id, revision_idx) = (revision.policy_id.clone(), revision.revision_idx);
+        let first = self.policies.newest(&policy_id).is_none();
         if !self.policies.publish(revision) {
             return;
+        }
+        if first {
+            // who came before any revision was known and reports a newer one has none that there is
+            self.lot.forget_revisions_above(&policy_id, revision_idx);
         }
         let seats = self.lot.mark_policy(&policy_id, revision_idx);
         if &*policy_id == FIRST_SERVED {
@@ -189,11 +217,29 @@ impl Fleet {
     /// New actions: into the seats of the agents concerned, and those are queued.
     pub fn learn_actions(&mut self, actions: &[Arc<Action>], checkpoint: i64) {
         // what was told before comes again: its agents got it, or find it by their search
-        for action in actions.iter().filter(|action| action.seq_no > self.checkpoint) {
+        for action in
+            actions.iter().filter(|action| action.seq_no > self.checkpoint && is_delivered(&action.kind))
+        {
             let due = action.agents.iter().filter_map(|agent| self.lot.put_action(agent, action));
             self.action_queue.append(due);
         }
         self.checkpoint = self.checkpoint.max(checkpoint);
+        self.told = true;
+    }
+
+    /// Up to which `_seq_no` a search for pending actions goes. Before the first news there is no bound: what a search finds
+    /// beyond it comes once more as news and is known by then.
+    pub fn search_bound(&self) -> i64 {
+        if self.told { self.checkpoint } else { i64::MAX }
+    }
+
+    /// Keeps an enrolment to be taken back later.
+    pub fn undo_later(&mut self, undo: UnfinishedUndo) {
+        if self.unfinished_undos.len() < UNFINISHED_UNDOS_MAX {
+            self.unfinished_undos.push(undo);
+        } else {
+            report_unfinished(&undo);
+        }
     }
 
     /// Reserves the ids that an enrolment names; false if another one under way has one of them.
@@ -238,6 +284,10 @@ impl Fleet {
 
     /// Remembers for a moment that a key was refused.
     pub fn key_is_refused(&mut self, key: &ApiKey, now: Duration) {
+        // nobody has made such a key: not worth the memory
+        if key.id.len() + key.secret.len() > REFUSED_KEY_BYTES_MAX {
+            return;
+        }
         let facts = KeyFacts { secret: key.secret.clone(), good: false };
         self.keys.insert(key.id.clone(), facts, now + REFUSED_KEY_LIVES);
     }
@@ -281,4 +331,12 @@ impl Fleet {
         let rest = end.saturating_sub(now.mono);
         if jitter < rest { end - self.random_below(jitter) } else { end }
     }
+}
+
+/// Says what an operator has to remove by hand.
+pub fn report_unfinished(undo: &UnfinishedUndo) {
+    ::log::error!(
+        "fleet.agent.id" = undo.agent.as_str(), "fleet.access.apikey.id" = undo.access_key.as_str();
+        "an enrolment whose client is gone could not be taken back"
+    );
 }

@@ -33,7 +33,7 @@ impl ServingQueue {
     }
 
     /// The next seat, if the pace allows one now.
-    pub fn next(&mut self, now: Duration) -> Option<SeatId> {
+    pub fn next_seat(&mut self, now: Duration) -> Option<SeatId> {
         if self.seats.is_empty() || !self.pace.take(now) {
             return None;
         }

@@ -99,7 +99,7 @@ impl Revision {
     pub fn answer(&self, agent: &str, gzip: bool) -> Body {
         // without its quotes, which the constant parts have
         let quoted = json_text(agent);
-        let mut own = quoted[1..quoted.len() - 1].as_bytes().to_vec();
+        let mut own = quoted.as_bytes()[1..quoted.len() - 1].to_vec();
         own.extend_from_slice(TAIL.as_bytes());
         // ids are bounded by the request head, far below a stored block
         if gzip && own.len() <= STORED_BYTES_MAX { self.gzipped(&own) } else { self.plain(own) }

@@ -7,6 +7,8 @@ use std::time::Duration;
 const STRIKES_LIVE: Duration = Duration::from_secs(3_600);
 /// What the Go server reckons per entry of `max_bytes`.
 const ENTRY_BYTES: u64 = 250;
+/// No agent has a longer id; strikes are counted by what stands in the path, before any key is good.
+const AGENT_BYTES_MAX: usize = 128;
 
 /// What to tell the agent this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +38,9 @@ impl Strikes {
 
     /// Counts one more for this agent.
     pub fn strike(&mut self, agent: &str, now: Duration) -> Strike {
+        if agent.len() > AGENT_BYTES_MAX {
+            return Strike::Out;
+        }
         let (since, count) = match self.agents.get(agent) {
             Some((since, count)) if *since + STRIKES_LIVE > now => (*since, count.saturating_add(1)),
             Some((since, _)) => {

@@ -1,6 +1,6 @@
 //! `POST /api/fleet/agents/{id}/acks`: what became of actions and policies (checkin.md, "POST acks").
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Request, answered, authenticate, json, read_body, unenroll};
@@ -11,6 +11,9 @@ use crate::fleet::ActionFacts;
 use crate::model::{ActionResult, Agent, Patch};
 use crate::store::{ActionLookup, Answer, Operation, StoreError, StoreResult};
 use crate::task::{Cx, Outcome};
+
+/// Actions looked up at once for one request.
+const LOOKUPS_AT_ONCE_MAX: usize = 256;
 
 /// What is known of the action of an event.
 enum Known {
@@ -109,27 +112,29 @@ fn failed(error: &StoreError) -> AckItem {
 async fn look_up<'a>(cx: &Cx, agent: &Agent, events: &'a [AckEvent]) -> BTreeMap<&'a str, Known> {
     let now = cx.now().mono;
     let mut known = BTreeMap::new();
-    let mut wanted = Vec::new();
+    let mut wanted = BTreeSet::new();
     for event in events.iter().filter(|event| is_own(agent, event)) {
         let id = event.action_id.as_str();
-        if id.is_empty() || id.starts_with("policy:") || known.contains_key(id) || wanted.contains(&id) {
+        if id.is_empty() || id.starts_with("policy:") || known.contains_key(id) {
             continue;
         }
         match cx.fleet(|fleet| fleet.actions.get(id, now).cloned()) {
             Some(facts) => {
                 known.insert(id, Known::Action(facts));
             }
-            None => wanted.push(id),
+            None => {
+                wanted.insert(id);
+            }
         }
     }
-    if wanted.is_empty() {
-        return known;
-    }
-    let results =
-        cx.store_all(wanted.iter().map(|id| Operation::ActionById((*id).to_owned())).collect()).await;
     let ttl = cx.fleet(|fleet| fleet.config.server.cache.ttl_action);
-    for (id, result) in wanted.into_iter().zip(results) {
-        known.insert(id, remember(cx, id, result, now + ttl));
+    let wanted: Vec<&str> = wanted.into_iter().collect();
+    // in pieces, so that others' searches have their turn
+    for wanted in wanted.chunks(LOOKUPS_AT_ONCE_MAX) {
+        let lookups = wanted.iter().map(|id| Operation::ActionById((*id).to_owned())).collect();
+        for (id, result) in wanted.iter().zip(cx.store_all(lookups).await) {
+            known.insert(*id, remember(cx, id, result, now + ttl));
+        }
     }
     known
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Request, answered, authenticate, deliver, read_body};
+use super::{JSON_INLINE_BYTES_MAX, Request, answered, authenticate, deliver, read_body};
 use crate::api::action::{self, Delivery};
 use crate::api::authorization;
+use crate::api::body::check_depth;
 use crate::api::checkin::{CheckInRequest, poll_times, says_the_same, unhealthy_reasons};
 use crate::api::route::Operation as Route;
 use crate::api::upgrade::UpgradeDetails;
@@ -45,8 +46,10 @@ async fn check_in_agent(cx: &Cx, request: &Request, agent: Box<Agent>) -> Result
     let revision_idx = cx.fleet(|fleet| revision_of(fleet, &agent, &said));
     let after = acknowledged.unwrap_or(agent.action_seq_no);
     // 5. the seat comes first: what happens from here on is kept in it
+    let ignores_policy = cx.fleet(|fleet| fleet.config.server.feature_flags.ignore_checkin_policy_id);
+    let changes = update(&agent, &said, &version, acknowledged, ignores_policy)?;
     let seat = cx.fleet(|fleet| fleet.claim(&agent.id, &agent.policy_id, revision_idx, after));
-    let pending = record_and_search(cx, &agent, update(&agent, &said, &version, acknowledged), after).await;
+    let pending = record_and_search(cx, &agent, changes, after).await;
     let gzip = accepts_gzip(request.head.header("accept-encoding"));
     match pending {
         Ok(delivery) if !delivery.ack_token.is_empty() => Ok(cx.fleet(|fleet| {
@@ -122,7 +125,13 @@ fn revision_of(fleet: &Fleet, agent: &Agent, said: &CheckInRequest) -> i64 {
 }
 
 /// What the check-in changes in the agent's document; nothing if a heartbeat says it all.
-fn update(agent: &Agent, said: &CheckInRequest, version: &str, acknowledged: Option<i64>) -> Patch {
+fn update(
+    agent: &Agent,
+    said: &CheckInRequest,
+    version: &str,
+    acknowledged: Option<i64>,
+    ignores_policy: bool,
+) -> Result<Patch, ApiError> {
     let mut patch = Patch::new();
     if let Some(info) = agent.agent.as_ref().filter(|info| info.version != version) {
         patch = patch.set("agent", serde_json::json!({ "id": info.id, "version": version }));
@@ -133,15 +142,17 @@ fn update(agent: &Agent, said: &CheckInRequest, version: &str, acknowledged: Opt
     if let Some(metadata) =
         said.local_metadata.as_ref().filter(|said| differs(agent.local_metadata.as_ref(), said))
     {
+        check_depth("local_metadata", metadata)?;
         patch = patch.set("local_metadata", metadata);
     }
     let components = said.components.as_ref().filter(|said| differs(agent.components.as_ref(), said));
     let mut reasons = agent.unhealthy_reason.clone();
     if let Some(components) = components {
+        check_depth("components", components)?;
         patch = patch.set("components", components);
         reasons = Some(unhealthy_reasons(components)).filter(|reasons| !reasons.is_empty()).or(reasons);
     }
-    if let Some((policy_id, revision_idx)) = &said.policy {
+    if let Some((policy_id, revision_idx)) = said.policy.as_ref().filter(|_| !ignores_policy) {
         let same =
             agent.agent_policy_id.as_ref() == Some(policy_id) && agent.policy_revision_idx == *revision_idx;
         if !same {
@@ -156,13 +167,13 @@ fn update(agent: &Agent, said: &CheckInRequest, version: &str, acknowledged: Opt
             patch.remove("audit_unenrolled_reason").remove("audit_unenrolled_time").remove("unenrolled_at");
     }
     if patch.is_empty() && says_the_same(agent, said) {
-        return patch;
+        return Ok(patch);
     }
-    patch
+    Ok(patch
         .set("last_checkin_status", &said.status)
         .set("last_checkin_message", &said.message)
         .set("unhealthy_reason", reasons)
-        .set("sequence_num", 0)
+        .set("sequence_num", 0))
 }
 
 /// Rollbacks to store: those said, `[]` where some are stored and none are said.
@@ -180,7 +191,9 @@ fn differs(stored: Option<&Raw>, said: &Raw) -> bool {
 /// Equal as JSON values. Nearly always the bytes are equal, which is quick.
 fn same_json(one: &Raw, other: &Raw) -> bool {
     let value = |raw: &Raw| serde_json::from_str::<serde_json::Value>(raw.get()).ok();
-    one.get() == other.get() || value(one).is_some_and(|one| Some(one) == value(other))
+    // large ones are not taken apart on the loop: to write what is the same does no harm
+    let small = one.get().len() + other.get().len() <= JSON_INLINE_BYTES_MAX;
+    one.get() == other.get() || (small && value(one).is_some_and(|one| Some(one) == value(other)))
 }
 
 /// 5 and 7. Writes the check-in and searches what is pending, at once.
@@ -194,7 +207,7 @@ async fn record_and_search(cx: &Cx, agent: &Agent, patch: Patch, after: i64) -> 
             fleet.beats.forget(&agent.id);
             operations.push(Operation::CheckIn { agent: agent.id.clone(), at: now.wall, patch });
         }
-        fleet.checkpoint
+        fleet.search_bound()
     });
     let search = |after| Operation::PendingActions { agent: agent.id.clone(), after, up_to, now: now.wall };
     if up_to > after {

@@ -11,6 +11,7 @@ use crate::api::authorization;
 use crate::api::enroll::{EnrollAnswer, EnrollItem, EnrollRequest, with_agent_id};
 use crate::api::route::Operation as Route;
 use crate::api::user_agent::agent_version;
+use crate::fleet::UnfinishedUndo;
 use crate::http::Response;
 use crate::model::raw::{Raw, raw};
 use crate::model::{Agent, ApiKey, EnrollmentToken, Patch};
@@ -75,20 +76,28 @@ async fn enroll_claimed(
     Ok(Outcome::Done)
 }
 
-/// 6. The answer did not go out: nobody has the key.
+/// 6. The answer did not go out: nobody has the key. What the store cannot do now is tried again until it can.
 async fn undo(cx: &Cx, agent: String, key: ApiKey, created: bool) {
     cx.fleet(|fleet| fleet.forget_key(&key.id));
-    let undone = cx
-        .store(Operation::UndoEnrollment { agent: agent.clone(), access_key: key.id.clone(), created })
-        .await;
-    match undone {
+    take_back(cx, UnfinishedUndo { agent, access_key: key.id, created }).await;
+}
+
+/// One more try to take an enrolment back.
+pub async fn undo_again(cx: Cx, undo: UnfinishedUndo) -> Outcome {
+    take_back(&cx, undo).await;
+    Outcome::Done
+}
+
+async fn take_back(cx: &Cx, undo: UnfinishedUndo) {
+    let UnfinishedUndo { agent, access_key, created } = undo.clone();
+    match cx.store(Operation::UndoEnrollment { agent, access_key, created }).await {
         Ok(_) => {
-            ::log::info!("fleet.agent.id" = agent.as_str(); "an enrolment was taken back: its client is gone")
+            ::log::info!("fleet.agent.id" = undo.agent.as_str(); "an enrolment was taken back: its client is gone");
         }
-        Err(error) => ::log::error!(
-            "fleet.agent.id" = agent.as_str(), "fleet.access.apikey.id" = key.id.as_str();
-            "an enrolment whose client is gone could not be taken back: {error}"
-        ),
+        Err(error) => {
+            ::log::warn!("fleet.agent.id" = undo.agent.as_str(); "an enrolment is taken back later: {error}");
+            cx.fleet(|fleet| fleet.undo_later(undo));
+        }
     }
 }
 

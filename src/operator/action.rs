@@ -40,8 +40,15 @@ pub(super) fn run<W: Write>(
 
 fn actions(list: &Value) -> Table {
     let mut table = Table::new(&["ID", "TYPE", "STATUS", "AGENTS", "ACKNOWLEDGED", "FAILED", "CREATED"]);
-    let pointers =
-        ["/actionId", "/type", "/status", "/nbAgentsActioned", "/nbAgentsAck", "/nbAgentsFailed", "/creationTime"];
+    let pointers = [
+        "/actionId",
+        "/type",
+        "/status",
+        "/nbAgentsActioned",
+        "/nbAgentsAck",
+        "/nbAgentsFailed",
+        "/creationTime",
+    ];
     for item in items(list, "/items") {
         table.row(pointers.map(|pointer| text(item, pointer)));
     }
@@ -90,6 +97,9 @@ mod tests {
         let mut bytes = Vec::new();
         whole(&action).iter().for_each(|table| table.write(&mut bytes).unwrap());
         let text = String::from_utf8(bytes).unwrap();
-        assert!(text.contains("disk full") && text.contains("pending") && !text.contains("Completed"), "{text}");
+        assert!(
+            text.contains("disk full") && text.contains("pending") && !text.contains("Completed"),
+            "{text}"
+        );
     }
 }

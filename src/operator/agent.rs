@@ -136,8 +136,12 @@ mod tests {
             "local_metadata": { "host": { "hostname": "box" } },
         });
         let text = shown(vec![agents_table(&json!({ "items": [agent, { "id": "b" }] }))]);
-        let words: Vec<Vec<&str>> = text.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(words, [["a", "box", "online", "p", "3", "9.0.0", "-"], ["b", "-", "-", "-", "-", "-", "-"]]);
+        let words: Vec<Vec<&str>> =
+            text.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(
+            words,
+            [["a", "box", "online", "p", "3", "9.0.0", "-"], ["b", "-", "-", "-", "-", "-", "-"]]
+        );
     }
 
     #[test]

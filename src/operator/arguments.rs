@@ -30,7 +30,7 @@ pub struct Arguments {
 pub struct Options {
     /// The configuration file; without it ./fleet-server.yml is read if it is there.
     #[arg(short = 'c', value_name = "FILE")]
-    pub file: Option<PathBuf>,
+    pub configuration: Option<PathBuf>,
     /// A setting over the file's, such as path.data=/var/lib/fleet-server. May be repeated.
     #[arg(short = 'E', value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
@@ -109,12 +109,14 @@ pub enum TokenCommand {
     List,
     /// Show a token.
     Show {
-        /// Its id.
+        /// Its id, which may begin with `-`.
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
     /// Make a token unusable; enrolled agents stay.
     Revoke {
-        /// Its id.
+        /// Its id, which may begin with `-`.
+        #[arg(allow_hyphen_values = true)]
         id: String,
     },
 }
@@ -239,7 +241,7 @@ fn with_options(command: clap::Command) -> clap::Command {
 impl Options {
     /// Adds what stands further right: settings in their order, of files the last.
     fn add(&mut self, right: Options) {
-        self.file = right.file.or(self.file.take());
+        self.configuration = right.configuration.or(self.configuration.take());
         self.settings.extend(right.settings);
         self.json |= right.json;
     }
@@ -264,7 +266,7 @@ mod tests {
         assert!(arguments.command.is_none() && arguments.agent_mode);
         assert_eq!(arguments.host_names, ["x", "y"]);
         assert_eq!(arguments.options.settings, ["a=1", "b=2"]);
-        assert_eq!(arguments.options.file, Some("f.yml".into()));
+        assert_eq!(arguments.options.configuration, Some("f.yml".into()));
     }
 
     #[test]
@@ -272,7 +274,7 @@ mod tests {
         let arguments = read("-E a=1 -c first policy -E b=2 list -E c=3 -c second --json").unwrap();
         assert!(matches!(arguments.command, Some(Command::Policy(PolicyCommand::List))));
         assert_eq!(arguments.options.settings, ["a=1", "b=2", "c=3"]);
-        assert_eq!((arguments.options.file, arguments.options.json), (Some("second".into()), true));
+        assert_eq!((arguments.options.configuration, arguments.options.json), (Some("second".into()), true));
     }
 
     #[test]
@@ -282,11 +284,21 @@ mod tests {
         else {
             panic!("another command")
         };
-        assert_eq!((agents.ids, agents.policy, version.as_str()), (vec!["a".into(), "b".into()], None, "9.1.0"));
+        assert_eq!(
+            (agents.ids, agents.policy, version.as_str()),
+            (vec!["a".into(), "b".into()], None, "9.1.0")
+        );
         assert!(read("agent unenroll --policy p").is_ok());
         for line in ["agent unenroll", "agent unenroll a --policy p", "agent upgrade a", "agent reassign a"] {
             assert!(read(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn a_tokens_id_may_begin_with_a_hyphen() {
+        let arguments = read("token show -Zx9 --json").unwrap();
+        assert!(matches!(arguments.command, Some(Command::Token(TokenCommand::Show { id })) if id == "-Zx9"));
+        assert!(arguments.options.json);
     }
 
     #[test]
@@ -326,7 +338,15 @@ mod tests {
 
     #[test]
     fn what_is_not_known_or_does_not_belong_is_refused() {
-        for line in ["serve", "--force", "policy", "status x", "--host x status", "--agent-mode status", "policy list --id x"] {
+        for line in [
+            "serve",
+            "--force",
+            "policy",
+            "status x",
+            "--host x status",
+            "--agent-mode status",
+            "policy list --id x",
+        ] {
             assert!(read(line).is_err(), "{line}");
         }
     }

@@ -53,7 +53,8 @@ impl Client {
     fn ask(&self, method: &str, target: &str, body: &str) -> Result<Value, Failure> {
         let mut stream = self.connect()?;
         let received = exchange(&mut stream, &request(method, target, body));
-        let received = received.map_err(|source| Failure::Silent { directory: self.directory.clone(), source })?;
+        let received =
+            received.map_err(|source| Failure::Silent { directory: self.directory.clone(), source })?;
         response::json(&received)
     }
 
@@ -65,7 +66,9 @@ impl Client {
             Ok(stream)
         });
         connected.map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Failure::NoServer(self.directory.clone()),
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                Failure::NoServer(self.directory.clone())
+            }
             _ => Failure::Socket { socket, source },
         })
     }
@@ -136,7 +139,10 @@ mod tests {
         let failure = client.put("/x", &"x".repeat(4 * 1024 * 1024)).unwrap_err();
         server.join().unwrap();
         // the reset may overtake the answer
-        assert!(matches!(failure, Failure::Refused { status: 413, .. } | Failure::Silent { .. } | Failure::Answer(_)));
+        assert!(matches!(
+            failure,
+            Failure::Refused { status: 413, .. } | Failure::Silent { .. } | Failure::Answer(_)
+        ));
     }
 
     #[test]

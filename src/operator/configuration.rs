@@ -25,7 +25,7 @@ pub fn of_server(arguments: &Arguments) -> config::Arguments {
 pub(super) fn of_options(options: &Options) -> config::Arguments {
     let executable = std::env::current_exe().unwrap_or_default();
     config::Arguments {
-        file: options.file.clone(),
+        file: options.configuration.clone(),
         settings: options.settings.clone(),
         // without one relative paths stay relative, and are refused where they are used
         working_directory: std::env::current_dir().unwrap_or_default(),

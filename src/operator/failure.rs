@@ -76,7 +76,10 @@ impl Failure {
 
     /// Whether nobody answers.
     pub(super) fn is_unreachable(&self) -> bool {
-        matches!(self, Failure::NoServer(_) | Failure::Silent { .. } | Failure::Socket { .. } | Failure::Answer(_))
+        matches!(
+            self,
+            Failure::NoServer(_) | Failure::Silent { .. } | Failure::Socket { .. } | Failure::Answer(_)
+        )
     }
 
     /// The process's exit code.

@@ -51,7 +51,9 @@ pub fn run(command: Command, options: &Options) -> ExitCode {
     let mut output = Output::new(io::stdout().lock(), options.json);
     let result = match command {
         Command::CheckConfig => check_config::run(options, &mut output),
-        Command::Status => configuration::client(options).and_then(|client| status::run(&client, &mut output)),
+        Command::Status => {
+            configuration::client(options).and_then(|client| status::run(&client, &mut output))
+        }
         command => configuration::client(options)
             .and_then(|client| execute(command, &client, &mut output))
             .map(|()| ExitCode::SUCCESS),

@@ -36,7 +36,9 @@ fn request(command: AgentCommand) -> Option<(String, Value)> {
         AgentCommand::Reassign { ids, from_policy, policy } => {
             (Selection { ids, policy: from_policy }, "reassign", json!({ "policy_id": policy }))
         }
-        AgentCommand::Settings { agents, log_level } => (agents, "settings", json!({ "log_level": log_level })),
+        AgentCommand::Settings { agents, log_level } => {
+            (agents, "settings", json!({ "log_level": log_level }))
+        }
         AgentCommand::Diagnostics { agents } => (agents, "request_diagnostics", json!({})),
         AgentCommand::Unenroll { agents } => (agents, "unenroll", json!({})),
         AgentCommand::List { .. } | AgentCommand::Show { .. } => return None,
@@ -52,7 +54,8 @@ fn addressed(agents: Selection, name: &str, mut body: Value) -> (String, Value) 
         }
         ([id], None) => (format!("{PATH}/{}/{name}", encoded(id)), body),
         (ids, policy) => {
-            body["agents"] = policy.map_or_else(|| json!(ids), |policy| condition("policy_id", &policy).into());
+            body["agents"] =
+                policy.map_or_else(|| json!(ids), |policy| condition("policy_id", &policy).into());
             (format!("{PATH}/bulk_{name}"), body)
         }
     }
@@ -76,10 +79,14 @@ mod tests {
     #[test]
     fn several_agents_or_a_policy_go_together() {
         let (target, body) = request(AgentCommand::Unenroll { agents: selected(&["a", "b"], None) }).unwrap();
-        assert_eq!((target.as_str(), body), ("/api/fleet/agents/bulk_unenroll", json!({ "agents": ["a", "b"] })));
+        assert_eq!(
+            (target.as_str(), body),
+            ("/api/fleet/agents/bulk_unenroll", json!({ "agents": ["a", "b"] }))
+        );
         let (_, body) = request(AgentCommand::Diagnostics { agents: selected(&[], Some("p")) }).unwrap();
         assert_eq!(body, json!({ "agents": "fleet-agents.policy_id:\"p\"" }));
-        let reassign = AgentCommand::Reassign { ids: vec![], from_policy: Some("o".into()), policy: "p".into() };
+        let reassign =
+            AgentCommand::Reassign { ids: vec![], from_policy: Some("o".into()), policy: "p".into() };
         let (_, body) = request(reassign).unwrap();
         assert_eq!(body, json!({ "agents": "fleet-agents.policy_id:\"o\"", "policy_id": "p" }));
     }

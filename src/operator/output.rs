@@ -28,7 +28,11 @@ impl<W: Write> Output<W> {
     }
 
     /// Tables for people, an empty line between two, or the whole answer.
-    pub(super) fn show(&mut self, answer: &Value, tables: impl FnOnce(&Value) -> Vec<Table>) -> Result<(), Failure> {
+    pub(super) fn show(
+        &mut self,
+        answer: &Value,
+        tables: impl FnOnce(&Value) -> Vec<Table>,
+    ) -> Result<(), Failure> {
         if self.json {
             return self.document(answer);
         }
@@ -96,7 +100,7 @@ mod tests {
             }
         }
         let mut output = Output::new(Closed, true);
-        let failure = Failure::from(output.document(&json!(0)).and_then(|()| Ok(output.flush()?)).unwrap_err());
+        let failure = output.document(&json!(0)).and_then(|()| Ok(output.flush()?)).unwrap_err();
         assert!(failure.is_broken_pipe());
     }
 }

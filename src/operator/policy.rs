@@ -27,7 +27,8 @@ pub(super) fn run<W: Write>(
         PolicyCommand::Apply { file, id } => {
             let (id, text) = read(&file, id)?;
             let answer = client.put(&format!("{PATH}/{}/full", encoded(&id)), &text)?;
-            let line = format!("policy {id}: revision {}, {}", answer["item"]["revision"], text_of_action(&answer));
+            let line =
+                format!("policy {id}: revision {}, {}", answer["item"]["revision"], text_of_action(&answer));
             output.say(&answer, &line)
         }
         PolicyCommand::List => {
@@ -132,7 +133,8 @@ mod tests {
 
     #[test]
     fn secrets_of_outputs_are_not_shown() {
-        let policy = json!({"id": "p", "outputs": {"default": {"type": "elasticsearch", "api_key": "s3cret"}}});
+        let policy =
+            json!({"id": "p", "outputs": {"default": {"type": "elasticsearch", "api_key": "s3cret"}}});
         let mut bytes = Vec::new();
         whole(&policy).iter().for_each(|table| table.write(&mut bytes).unwrap());
         let text = String::from_utf8(bytes).unwrap();

@@ -19,7 +19,8 @@ pub(super) fn json(received: &[u8]) -> Result<Value, Failure> {
     if header("transfer-encoding").is_some() {
         return Err(wrong("it is in pieces"));
     }
-    let length = header("content-length").and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok());
+    let length =
+        header("content-length").and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok());
     if length.is_some_and(|length: usize| length != body.len()) {
         return Err(wrong("it ends too early"));
     }

@@ -31,7 +31,10 @@ fn fields(status: &Value) -> Table {
     if !status["message"].is_null() {
         fields.field("Reason", text(status, "/message"));
     }
-    fields.field("Version", format!("{} (own version {})", text(status, "/version/number"), text(status, "/version/own")));
+    fields.field(
+        "Version",
+        format!("{} (own version {})", text(status, "/version/number"), text(status, "/version/own")),
+    );
     fields.field("Up for", duration(status["uptime_seconds"].as_u64().unwrap_or_default()));
     fields.field("Agents waiting", text(status, "/agents/parked"));
     fields.field("Policies", text(status, "/policies"));

@@ -44,7 +44,8 @@ pub(super) fn run<W: Write>(
 fn tokens(list: &Value) -> Table {
     let mut table = Table::new(&["ID", "NAME", "POLICY", "ACTIVE", "CREATED"]);
     for item in items(list, "/items") {
-        table.row(["/id", "/name", "/policy_id", "/active", "/created_at"].map(|pointer| text(item, pointer)));
+        table
+            .row(["/id", "/name", "/policy_id", "/active", "/created_at"].map(|pointer| text(item, pointer)));
     }
     table
 }

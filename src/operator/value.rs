@@ -38,8 +38,10 @@ mod tests {
 
     #[test]
     fn values_show_as_people_read_them() {
-        let value = json!({ "a": { "b": "x" }, "n": 3, "t": true, "l": ["p", 1], "e": "", "z": null, "none": [] });
-        let texts = ["/a/b", "/n", "/t", "/l", "/e", "/z", "/none", "/missing"].map(|pointer| text(&value, pointer));
+        let value =
+            json!({ "a": { "b": "x" }, "n": 3, "t": true, "l": ["p", 1], "e": "", "z": null, "none": [] });
+        let texts =
+            ["/a/b", "/n", "/t", "/l", "/e", "/z", "/none", "/missing"].map(|pointer| text(&value, pointer));
         assert_eq!(texts, ["x", "3", "true", "p, 1", "-", "-", "-", "-"]);
     }
 }

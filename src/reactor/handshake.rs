@@ -77,9 +77,13 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
         }
     }
 
-    /// While others wait, whoever is slow loses the place.
+    /// While others wait and nobody gets ready, whoever is slow loses the place. (Where handshakes do end, the many are slow
+    /// because they are many: to lose them would only make them come again.)
     pub(super) fn free_places(&mut self) {
         self.network.places_wanted = false;
+        if std::mem::take(&mut self.network.counts.finished_handshakes) > 0 {
+            return;
+        }
         if self.network.queues.waiting.is_empty()
             || self.network.counts.handshakes < self.network.bounds.handshakes_max
         {
@@ -214,6 +218,7 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
         let network = &mut *self.network;
         let Some(connection) = network.connections.get_mut(id) else { return };
         network.counts.handshakes -= 1;
+        network.counts.finished_handshakes += 1;
         network.counts.handshake_bytes -= connection.tail.len();
         connection.phase = Phase::Open;
         connection.deadline_ms = 0;

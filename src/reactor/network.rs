@@ -73,6 +73,8 @@ pub(super) struct Counts {
     admin: u32,
     /// Connections in the handshake.
     pub(super) handshakes: usize,
+    /// Handshakes that ended well since it was last looked at whether any does.
+    pub(super) finished_handshakes: u64,
     /// Bytes of [`Connection::tail`] of those.
     pub(super) handshake_bytes: usize,
     /// Connections with [`Connection::blocked`] bytes.

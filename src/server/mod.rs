@@ -135,7 +135,7 @@ impl Server {
         if let Some(effect) = self.effects.pop_front() {
             return Some(effect);
         }
-        let batch = self.batcher.next()?;
+        let batch = self.batcher.next_batch()?;
         let counters = &mut self.fleet_mut().counters;
         counters.store_batches += 1;
         counters.store_operations += batch.operations.len() as u64;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::fleet::report_unfinished;
 use crate::handlers::deliver;
 
 use super::connections::Stage;
@@ -72,7 +73,9 @@ impl Server {
 
     fn is_drained(&self) -> bool {
         let at_work = |stage: Stage| matches!(stage, Stage::Working(_));
-        self.tasks.is_empty() && !self.connections.iter().any(|(_, connection)| at_work(connection.stage))
+        self.tasks.is_empty()
+            && !self.is_answering()
+            && !self.connections.iter().any(|(_, connection)| at_work(connection.stage))
     }
 
     fn is_answering(&self) -> bool {
@@ -101,6 +104,7 @@ impl Server {
     }
 
     fn report_undone(&self) {
+        self.fleet().unfinished_undos.iter().for_each(report_unfinished);
         if !self.tasks.is_empty() {
             ::log::warn!("{} requests were not finished when the time to drain was over", self.tasks.len());
         }

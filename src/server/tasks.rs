@@ -316,9 +316,9 @@ impl Server {
         for _ in 0..DELIVERIES_PER_TURN_MAX {
             let now = self.now.mono;
             let fleet = self.fleet_mut();
-            let (seat, from_actions) = match fleet.action_queue.next(now) {
+            let (seat, from_actions) = match fleet.action_queue.next_seat(now) {
                 Some(seat) => (seat, true),
-                None => match fleet.rollout.next(now) {
+                None => match fleet.rollout.next_seat(now) {
                     Some(seat) => (seat, false),
                     None => return,
                 },

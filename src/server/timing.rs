@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::api::ApiError;
 use crate::connection::{BodyError, ConnectionId};
 use crate::fleet::SeatId;
-use crate::handlers::deliver;
+use crate::handlers::{deliver, enroll};
 use crate::http::Phase;
 use crate::store::{Operation, StoreResult};
 use crate::time::NEVER;
@@ -147,12 +147,19 @@ impl Server {
         for (id, reply) in late {
             self.resume(id, reply);
         }
+        for undo in std::mem::take(&mut self.fleet_mut().unfinished_undos) {
+            self.spawn(None, |cx| Box::pin(enroll::undo_again(cx, undo)));
+        }
         self.timers.set(now + SWEEP_EVERY, Timer::Sweep);
     }
 
     fn clean_up(&mut self) {
         let now = self.now;
-        if self.batcher.put(Owner::Housekeeping, Operation::Cleanup { now: now.wall }).is_err() {
+        if self
+            .batcher
+            .put(Owner::Housekeeping, Operation::Cleanup { now: now.wall, serving: now.mono })
+            .is_err()
+        {
             ::log::warn!("too many operations wait for the store: nothing is cleaned up this time");
         }
         let every = self.config.server.gc.schedule_interval;

@@ -63,7 +63,7 @@ impl<T> Batcher<T> {
     }
 
     /// The next batch for an idle worker. Ask once all of a turn's operations are in.
-    pub fn next(&mut self) -> Option<Batch> {
+    pub fn next_batch(&mut self) -> Option<Batch> {
         let (lane, state) =
             self.lanes.iter_mut().find(|(_, state)| state.idle_workers > 0 && !state.waiting.is_empty())?;
         let (owners, operations) = take_batch(&mut state.waiting);
@@ -129,13 +129,13 @@ mod tests {
     fn what_comes_while_the_worker_is_busy_goes_together() {
         let mut batcher = Batcher::with_workers(|_| 1);
         batcher.put(0, read(0)).unwrap();
-        let first = batcher.next().unwrap();
+        let first = batcher.next_batch().unwrap();
         for n in 1..=10 {
             batcher.put(n, read(n)).unwrap();
         }
-        assert!(batcher.next().is_none(), "the only worker is busy");
+        assert!(batcher.next_batch().is_none(), "the only worker is busy");
         assert_eq!(batcher.done(first.id), [0]);
-        let second = batcher.next().unwrap();
+        let second = batcher.next_batch().unwrap();
         assert_eq!(second.operations.len(), 10);
         assert_eq!(batcher.done(second.id), (1..=10).collect::<Vec<_>>());
         assert!(batcher.is_idle());
@@ -146,7 +146,7 @@ mod tests {
         let mut batcher = Batcher::with_workers(|_| 1);
         batcher.put(0, read(0)).unwrap();
         batcher.put(1, Operation::InvalidateKeys(vec![])).unwrap();
-        let lanes: Vec<Lane> = std::iter::from_fn(|| batcher.next()).map(|batch| batch.lane).collect();
+        let lanes: Vec<Lane> = std::iter::from_fn(|| batcher.next_batch()).map(|batch| batch.lane).collect();
         assert_eq!(lanes, [Lane::Read, Lane::Write]);
     }
 
@@ -156,7 +156,10 @@ mod tests {
         for n in 0..BATCH_OPERATIONS_MAX + 1 {
             batcher.put(n, read(n)).unwrap();
         }
-        assert_eq!(batcher.next().unwrap().operations.len(), BATCH_OPERATIONS_MAX.min(BATCH_BYTES_MAX / 200));
+        assert_eq!(
+            batcher.next_batch().unwrap().operations.len(),
+            BATCH_OPERATIONS_MAX.min(BATCH_BYTES_MAX / 200)
+        );
     }
 
     #[test]

@@ -46,6 +46,8 @@ impl DirectoryLock {
     pub fn take(directory: &Path) -> Result<Self, DirectoryError> {
         let unusable = |source| DirectoryError::Unusable { path: directory.to_owned(), source };
         DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory).map_err(unusable)?;
+        // a parent that may be entered but not listed cannot be synced, and need not be ours
+        let _ = sync_names(directory);
         let file = open_private(&directory.join("lock")).map_err(unusable)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(DirectoryLock { _file: file }),

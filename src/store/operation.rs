@@ -1,6 +1,7 @@
 //! The operations of a store, named by the domain.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::model::raw::Raw;
 use crate::model::{Action, ActionResult, ApiKey, Patch, Policy};
@@ -139,6 +140,8 @@ pub enum Operation {
     Cleanup {
         /// The present.
         now: Timestamp,
+        /// For how long agents have been able to check in: nobody is silent for longer than that.
+        serving: Duration,
     },
     /// Copies the whole store into a file that must not exist. `Answer::Done`.
     Backup(PathBuf),

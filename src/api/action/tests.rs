@@ -83,7 +83,7 @@ fn a_rollout_spreads_the_start_over_the_agents() {
     let action = Arc::new(Action::read("d", 1, json.as_bytes()).unwrap());
     let starts: Vec<Value> = agents
         .iter()
-        .map(|agent| deliver(agent, &[action.clone()]).actions[0]["start_time"].clone())
+        .map(|agent| deliver(agent, std::slice::from_ref(&action)).actions[0]["start_time"].clone())
         .collect();
     let expected = ["00:00", "15:00", "30:00", "45:00"].map(|at| json!(format!("2026-01-01T00:{at}Z")));
     assert_eq!(starts, expected);

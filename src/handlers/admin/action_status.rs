@@ -85,7 +85,13 @@ impl Group {
         self.documents.iter().flat_map(|action| action.agents.iter().map(String::as_str)).collect()
     }
 
-    fn item(&self, results: &[ActionResult], errors_max: usize, cancelled: &Cancellations, now: Timestamp) -> Value {
+    fn item(
+        &self,
+        results: &[ActionResult],
+        errors_max: usize,
+        cancelled: &Cancellations,
+        now: Timestamp,
+    ) -> Value {
         let action = self.first();
         let actioned = self.agents().len();
         let failed = results.iter().filter(|result| !result.error.is_empty());
@@ -103,7 +109,8 @@ impl Group {
         let completed = results.iter().map(|result| result.timestamp.as_str()).max().filter(|_| is_complete);
         let errors = failed.rev().take(errors_max);
         let errors: Vec<Value> = errors.map(|result| outcome(&result.agent_id, Some(result))).collect();
-        let data: Value = action.data.as_ref().and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        let data: Value =
+            action.data.as_ref().and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
         let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         json!({
             "actionId": action.action_id,

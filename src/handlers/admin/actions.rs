@@ -75,7 +75,8 @@ async fn write(cx: &Cx, order: &Order, action_id: &str, agents: Vec<String>) -> 
     let now = cx.now().wall;
     let mut operations = Vec::with_capacity(agents.len() + 1);
     if !order.mark.is_empty() {
-        let mark = |agent: &String| Operation::UpdateAgent { agent: agent.clone(), patch: order.mark.clone() };
+        let mark =
+            |agent: &String| Operation::UpdateAgent { agent: agent.clone(), patch: order.mark.clone() };
         operations.extend(agents.iter().map(mark));
     }
     operations.push(Operation::CreateAction(Box::new(document(order, action_id, agents, now))));

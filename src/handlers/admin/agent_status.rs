@@ -127,7 +127,8 @@ fn is_upgrading(agent: &Agent) -> bool {
         #[serde(default)]
         state: String,
     }
-    let details = agent.upgrade_details.as_ref().and_then(|raw| serde_json::from_str::<Details>(raw.get()).ok());
+    let details =
+        agent.upgrade_details.as_ref().and_then(|raw| serde_json::from_str::<Details>(raw.get()).ok());
     match details {
         Some(details) if details.state == "UPG_FAILED" => false,
         Some(details) if !details.state.is_empty() => true,
@@ -173,11 +174,21 @@ mod tests {
 
     #[test]
     fn a_well_agent_is_what_it_says() {
-        for (said, shown) in [("online", AgentStatus::Online), ("ERROR", AgentStatus::Error), ("Degraded", AgentStatus::Degraded)] {
+        for (said, shown) in [
+            ("online", AgentStatus::Online),
+            ("ERROR", AgentStatus::Error),
+            ("Degraded", AgentStatus::Degraded),
+        ] {
             assert_eq!(of(Agent { last_checkin_status: Some(said.into()), ..agent() }), shown);
         }
-        assert_eq!(of(Agent { last_checkin_status: Some("starting".into()), ..agent() }), AgentStatus::Online);
-        assert_eq!(of(Agent { last_checkin_status: Some("disconnected".into()), ..agent() }), AgentStatus::Offline);
+        assert_eq!(
+            of(Agent { last_checkin_status: Some("starting".into()), ..agent() }),
+            AgentStatus::Online
+        );
+        assert_eq!(
+            of(Agent { last_checkin_status: Some("disconnected".into()), ..agent() }),
+            AgentStatus::Offline
+        );
     }
 
     #[test]
@@ -212,8 +223,14 @@ mod tests {
         let started = Agent { upgrade_started_at: ago(5), ..agent() };
         assert_eq!(of(started.clone()), AgentStatus::Updating);
         assert_eq!(of(Agent { upgraded_at: ago(1), ..started.clone() }), AgentStatus::Online);
-        assert_eq!(of(Agent { upgrade_details: details("UPG_FAILED"), ..started.clone() }), AgentStatus::Online);
-        assert_eq!(of(Agent { upgrade_details: details("UPG_WATCHING"), upgraded_at: ago(9), ..started }), AgentStatus::Updating);
+        assert_eq!(
+            of(Agent { upgrade_details: details("UPG_FAILED"), ..started.clone() }),
+            AgentStatus::Online
+        );
+        assert_eq!(
+            of(Agent { upgrade_details: details("UPG_WATCHING"), upgraded_at: ago(9), ..started }),
+            AgentStatus::Updating
+        );
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub(super) async fn list(cx: Cx, request: Request) -> Answered {
     let query = Query::read(&request.head, &["kuery", "page", "perPage", "searchAfter"])?;
     let filter = Filter::parse(query.text("kuery").unwrap_or_default())?;
     let after = query.text("searchAfter");
-    let mut pages = AgentPages::new(filter.policy_id.clone(), after.unwrap_or_default().to_owned()).with_metadata();
+    let mut pages =
+        AgentPages::new(filter.policy_id.clone(), after.unwrap_or_default().to_owned()).with_metadata();
     let mut window = Box::new(Window {
         page: query.page()?,
         after: after.is_some(),
@@ -56,7 +57,8 @@ pub(super) async fn show(cx: Cx, request: Request) -> Answered {
     let agent = facts::agent(&cx, &request.id).await?;
     let timeouts = facts::inactivity_timeouts(&cx).await?;
     let now = cx.now().wall;
-    let text = cx.work(move || item(&agent, status(&agent, &timeouts, now))).await.ok_or(Refusal::Internal)?;
+    let text =
+        cx.work(move || item(&agent, status(&agent, &timeouts, now))).await.ok_or(Refusal::Internal)?;
     Ok(json(format!(r#"{{"item":{}}}"#, text.get())))
 }
 

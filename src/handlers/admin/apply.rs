@@ -56,7 +56,8 @@ fn applied(id: &str, revision_idx: i64, action: &str) -> Answered {
 }
 
 fn read(text: &[u8]) -> Result<PolicyText, Refusal> {
-    let text = std::str::from_utf8(text).map_err(|_| Refusal::BadRequest("the policy is not UTF-8".into()))?;
+    let text =
+        std::str::from_utf8(text).map_err(|_| Refusal::BadRequest("the policy is not UTF-8".into()))?;
     PolicyText::read(text).map_err(|error| Refusal::BadRequest(error.to_string()))
 }
 

@@ -22,12 +22,19 @@ pub(super) enum Refusal {
     /// {0}
     #[error("{0}")]
     Body(#[from] BodyError),
-    /// {0}
-    #[error("{0}")]
+    /// what the store says, for which its reason is enough
+    #[error("{}", reason_of(.0))]
     Store(#[from] StoreError),
-    /// something that cannot be happened
-    #[error("an internal error, which the server's log describes")]
+    /// a bug
+    #[error("internal error")]
     Internal,
+}
+
+fn reason_of(error: &StoreError) -> String {
+    match error {
+        StoreError::Failed { reason, .. } => reason.clone(),
+        other => other.to_string(),
+    }
 }
 
 impl Refusal {

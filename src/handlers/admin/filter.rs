@@ -40,7 +40,11 @@ impl Filter {
                 })?;
                 self.status.replace(status).is_some()
             }
-            _ => return Err(Refusal::BadRequest(format!("kuery: {field}: only policy_id and status can be searched"))),
+            _ => {
+                return Err(Refusal::BadRequest(format!(
+                    "kuery: {field}: only policy_id and status can be searched"
+                )));
+            }
         };
         match twice {
             true => Err(Refusal::BadRequest(format!("kuery: {field} is given twice"))),
@@ -94,8 +98,20 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_rather_than_ignored() {
-        let wrong = ["x", "tags:a", "status:well", "policy_id:(a or b)", "policy_id:\"a", "policy_id:a or status:online"];
-        for kuery in wrong.into_iter().chain(["policy_id:a and", "policy_id:a policy_id:b", "policy_id:a and policy_id:b", "policy_id:"]) {
+        let wrong = [
+            "x",
+            "tags:a",
+            "status:well",
+            "policy_id:(a or b)",
+            "policy_id:\"a",
+            "policy_id:a or status:online",
+        ];
+        for kuery in wrong.into_iter().chain([
+            "policy_id:a and",
+            "policy_id:a policy_id:b",
+            "policy_id:a and policy_id:b",
+            "policy_id:",
+        ]) {
             assert!(matches!(Filter::parse(kuery), Err(Refusal::BadRequest(_))), "{kuery}");
         }
     }

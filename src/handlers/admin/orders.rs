@@ -86,7 +86,10 @@ struct Upgrade {
 impl Wish for Upgrade {
     fn order(self, now: Timestamp) -> Result<(Order, Option<Selection>), Refusal> {
         if Version::parse(&self.version).is_none() || !self.version.contains('.') {
-            return Err(Refusal::BadRequest(format!("version: {:?} is not a version such as 9.6.0", self.version)));
+            return Err(Refusal::BadRequest(format!(
+                "version: {:?} is not a version such as 9.6.0",
+                self.version
+            )));
         }
         let mut data = json!({ "version": self.version });
         if let Some(source_uri) = self.source_uri.filter(|uri| !uri.is_empty()) {
@@ -99,7 +102,9 @@ impl Wish for Upgrade {
         let mut order = Order::new("UPGRADE", Some(data), mark);
         if let Some(start_time) = self.start_time {
             let start = Timestamp::parse(&start_time);
-            order.start_time = start.ok_or_else(|| bad("start_time: expected a time such as 2026-01-31T12:00:00Z"))?.rfc3339();
+            order.start_time = start
+                .ok_or_else(|| bad("start_time: expected a time such as 2026-01-31T12:00:00Z"))?
+                .rfc3339();
         }
         order.rollout_duration_seconds = self.rollout_duration_seconds.unwrap_or_default();
         if order.rollout_duration_seconds < 0 {
@@ -127,7 +132,8 @@ impl Wish for Unenroll {
         if self.revoke == Some(true) {
             return Err(bad("revoke is not supported: agents are told to leave, and leave"));
         }
-        let mark = Patch::new().set("unenrollment_started_at", now.rfc3339()).set("updated_at", now.rfc3339());
+        let mark =
+            Patch::new().set("unenrollment_started_at", now.rfc3339()).set("updated_at", now.rfc3339());
         Ok((Order::new("UNENROLL", None, mark), self.agents))
     }
 }
@@ -164,7 +170,10 @@ impl Wish for Diagnostics {
     fn order(self, _now: Timestamp) -> Result<(Order, Option<Selection>), Refusal> {
         let metrics = self.additional_metrics.unwrap_or_default();
         if metrics.iter().any(|metric| !ADDITIONAL_METRICS.contains(&metric.as_str())) {
-            return Err(bad(format!("additional_metrics: expected some of {}", ADDITIONAL_METRICS.join(", "))));
+            return Err(bad(format!(
+                "additional_metrics: expected some of {}",
+                ADDITIONAL_METRICS.join(", ")
+            )));
         }
         let mut data = json!({ "additional_metrics": metrics });
         if let Some(exclude_events_log) = self.exclude_events_log {
@@ -212,7 +221,9 @@ impl Wish for ActionOfKind {
         match (self.action.kind.as_str(), self.action.data) {
             ("SETTINGS", Some(settings)) => settings.order(now),
             ("SETTINGS", None) => Err(bad("action.data: missing")),
-            (kind, _) => Err(bad(format!("action.type: {kind:?} has a path of its own; only SETTINGS goes here"))),
+            (kind, _) => {
+                Err(bad(format!("action.type: {kind:?} has a path of its own; only SETTINGS goes here")))
+            }
         }
     }
 }

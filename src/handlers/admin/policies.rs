@@ -44,7 +44,9 @@ pub(super) async fn full(cx: Cx, request: Request) -> Answered {
         Some(_) => facts::revision(&cx, &request.id, revision_idx).await?.ok_or_else(|| {
             let id = &request.id;
             let revision_idx = revision_idx.unwrap_or_default();
-            Refusal::NotFound(format!("there is no revision {revision_idx} of a policy {id}; old ones are removed"))
+            Refusal::NotFound(format!(
+                "there is no revision {revision_idx} of a policy {id}; old ones are removed"
+            ))
         })?,
     };
     Ok(handlers::json(format!(r#"{{"item":{}}}"#, policy.data.get())))
@@ -57,7 +59,7 @@ pub(super) async fn delete(cx: Cx, request: Request) -> Answered {
     let agents = active_agents(&cx, Some(id.clone())).await?.remove(&id).unwrap_or_default();
     if agents > 0 {
         return Err(Refusal::Conflict(format!(
-            "policy {id} has {agents} active agents: reassign or unenroll them first"
+            "policy {id} has active agents ({agents}): reassign or unenroll them first"
         )));
     }
     let tokens = facts::tokens(&cx).await?;

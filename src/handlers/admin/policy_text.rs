@@ -46,7 +46,10 @@ impl PolicyText {
     pub fn read(text: &str) -> Result<Self, TextError> {
         let document = document(text)?;
         let Value::Object(written) = document.value else {
-            return Err(TextError { line: None, message: "expected `key: value`, as in an elastic-agent.yml".into() });
+            return Err(TextError {
+                line: None,
+                message: "expected `key: value`, as in an elastic-agent.yml".into(),
+            });
         };
         let mut policy = PolicyText { fields: Map::new(), lines: document.lines };
         for (key, value) in written {
@@ -89,7 +92,9 @@ impl PolicyText {
     /// An agent refuses a whole policy for one input that is no map, has no type or names an output that is not there.
     fn check_inputs(&self) -> Result<(), TextError> {
         let Some(inputs) = self.fields.get("inputs").and_then(Value::as_array) else {
-            return Err(self.wrong("inputs", "inputs: a list is needed; [] for a policy that collects nothing"));
+            return Err(
+                self.wrong("inputs", "inputs: a list is needed; [] for a policy that collects nothing")
+            );
         };
         let outputs = self.fields.get("outputs").and_then(Value::as_object);
         for (index, input) in inputs.iter().enumerate() {
@@ -116,7 +121,8 @@ impl PolicyText {
 
 /// Whether agents can be on a policy of this id. A colon would break the ids of its revisions, `policy:ID:REVISION`.
 pub fn check_id(id: &str) -> Result<(), String> {
-    let is_wrong = |character: char| character.is_whitespace() || character.is_control() || ":/\\".contains(character);
+    let is_wrong =
+        |character: char| character.is_whitespace() || character.is_control() || ":/\\".contains(character);
     if id.is_empty() || id.len() > ID_BYTES_MAX || id.contains(is_wrong) {
         return Err(format!("id: expected 1 to {ID_BYTES_MAX} bytes without blanks, colons and slashes"));
     }
@@ -175,7 +181,10 @@ mod tests {
             "{OUTPUTS}agent.monitoring:\n  enabled: false\nagent.logging.level: info\ninputs:\n  - id: logs\n    type: filestream\n"
         );
         let policy = PolicyText::read(&text).unwrap();
-        assert_eq!(policy.fields["agent"], json!({"monitoring": {"enabled": false}, "logging": {"level": "info"}}));
+        assert_eq!(
+            policy.fields["agent"],
+            json!({"monitoring": {"enabled": false}, "logging": {"level": "info"}})
+        );
         assert_eq!(policy.fields["inputs"][0]["type"], "filestream");
         assert_eq!(policy.id(), None);
     }
@@ -195,17 +204,32 @@ mod tests {
 
     #[test]
     fn errors_name_the_line() {
-        assert_eq!(wrong("id: x\ninputs: 7"), "line 2: inputs: a list is needed; [] for a policy that collects nothing");
-        assert_eq!(wrong("\n\nid: 'a:b'\ninputs: []"), "line 3: id: expected 1 to 256 bytes without blanks, colons and slashes");
-        assert_eq!(wrong("inputs: []\nunenroll_timeout: 1h"), "line 2: unenroll_timeout: expected a whole number of seconds");
+        assert_eq!(
+            wrong("id: x\ninputs: 7"),
+            "line 2: inputs: a list is needed; [] for a policy that collects nothing"
+        );
+        assert_eq!(
+            wrong("\n\nid: 'a:b'\ninputs: []"),
+            "line 3: id: expected 1 to 256 bytes without blanks, colons and slashes"
+        );
+        assert_eq!(
+            wrong("inputs: []\nunenroll_timeout: 1h"),
+            "line 2: unenroll_timeout: expected a whole number of seconds"
+        );
         assert!(wrong("inputs: []\nid: [").starts_with("line "));
     }
 
     #[test]
     fn what_agents_refuse_is_refused() {
         assert_eq!(wrong("outputs: {}"), "inputs: a list is needed; [] for a policy that collects nothing");
-        assert_eq!(wrong(&format!("{OUTPUTS}inputs:\n  - id: x")), "line 3: inputs.0: type: a text is needed");
-        assert_eq!(wrong(&format!("{OUTPUTS}inputs: [{{type: x, use_output: other}}]")), "line 3: inputs.0: there is no output other");
+        assert_eq!(
+            wrong(&format!("{OUTPUTS}inputs:\n  - id: x")),
+            "line 3: inputs.0: type: a text is needed"
+        );
+        assert_eq!(
+            wrong(&format!("{OUTPUTS}inputs: [{{type: x, use_output: other}}]")),
+            "line 3: inputs.0: there is no output other"
+        );
         assert_eq!(wrong("- a"), "expected `key: value`, as in an elastic-agent.yml");
         assert_eq!(wrong(""), "expected `key: value`, as in an elastic-agent.yml");
     }

@@ -2,7 +2,9 @@
 //! wins, so a fixed segment stands before an id.
 
 use super::error::Refusal;
-use super::{Answered, action_status, agents, apply, backup, cancel, handler, orders, policies, server_status, tokens};
+use super::{
+    Answered, action_status, agents, apply, backup, cancel, handler, orders, policies, server_status, tokens,
+};
 use crate::handlers::Request;
 use crate::http::percent_decode;
 use crate::task::{Cx, Handler};
@@ -10,7 +12,7 @@ use crate::task::{Cx, Handler};
 type Start = fn(Cx, Request) -> Handler;
 
 /// Method, path, procedure. Where Kibana has no such path, it says so.
-const ROUTES: &[(&str, &str, Start)] = &[
+pub(super) const ROUTES: &[(&str, &str, Start)] = &[
     ("GET", "/api/status", |cx, request| handler(server_status::show(cx, request))),
     ("GET", "/api/fleet/agent_policies", |cx, request| handler(policies::list(cx, request))),
     ("GET", "/api/fleet/agent_policies/{id}", |cx, request| handler(policies::show(cx, request))),
@@ -28,14 +30,18 @@ const ROUTES: &[(&str, &str, Start)] = &[
     ("POST", "/api/fleet/agents/bulk_upgrade", |cx, request| handler(orders::upgrade(cx, request))),
     ("POST", "/api/fleet/agents/bulk_unenroll", |cx, request| handler(orders::unenroll(cx, request))),
     ("POST", "/api/fleet/agents/bulk_reassign", |cx, request| handler(orders::reassign(cx, request))),
-    ("POST", "/api/fleet/agents/bulk_request_diagnostics", |cx, request| handler(orders::diagnostics(cx, request))),
+    ("POST", "/api/fleet/agents/bulk_request_diagnostics", |cx, request| {
+        handler(orders::diagnostics(cx, request))
+    }),
     // ours: Kibana sets one agent at a time
     ("POST", "/api/fleet/agents/bulk_settings", |cx, request| handler(orders::settings(cx, request))),
     ("GET", "/api/fleet/agents/{id}", |cx, request| handler(agents::show(cx, request))),
     ("POST", "/api/fleet/agents/{id}/upgrade", |cx, request| handler(orders::upgrade(cx, request))),
     ("POST", "/api/fleet/agents/{id}/unenroll", |cx, request| handler(orders::unenroll(cx, request))),
     ("POST", "/api/fleet/agents/{id}/reassign", |cx, request| handler(orders::reassign(cx, request))),
-    ("POST", "/api/fleet/agents/{id}/request_diagnostics", |cx, request| handler(orders::diagnostics(cx, request))),
+    ("POST", "/api/fleet/agents/{id}/request_diagnostics", |cx, request| {
+        handler(orders::diagnostics(cx, request))
+    }),
     ("POST", "/api/fleet/agents/{id}/actions", |cx, request| handler(orders::action(cx, request))),
     // ours
     ("POST", "/api/fleet/backup", |cx, request| handler(backup::backup(cx, request))),

@@ -39,7 +39,9 @@ impl Targets {
             (true, Some(Selection::Kuery(kuery))) => {
                 let filter = Filter::parse(&kuery)?;
                 let (Some(policy_id), None) = (filter.policy_id, filter.status) else {
-                    return Err(Refusal::BadRequest("agents: only all of a policy can be selected by a query".into()));
+                    return Err(Refusal::BadRequest(
+                        "agents: only all of a policy can be selected by a query".into(),
+                    ));
                 };
                 facts::policy(cx, &policy_id).await?;
                 Ok(Targets::Policy(AgentPages::new(Some(policy_id), String::new())))

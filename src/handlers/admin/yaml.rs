@@ -75,7 +75,9 @@ impl Builder {
                 self.add(value, anchor, line)
             }
             Event::SequenceStart(anchor, _) => self.begin(Content::List(Vec::new()), anchor, line),
-            Event::MappingStart(anchor, _) => self.begin(Content::Map { map: Map::new(), key: None }, anchor, line),
+            Event::MappingStart(anchor, _) => {
+                self.begin(Content::Map { map: Map::new(), key: None }, anchor, line)
+            }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::Alias(anchor) => self.alias(anchor, line),
             _ => Ok(()),
@@ -234,7 +236,11 @@ fn number(text: &str, unsigned: &str) -> Option<Number> {
             return None;
         }
         let whole = text.strip_prefix('+').unwrap_or(text);
-        return whole.parse::<i64>().map(Number::from).ok().or_else(|| whole.parse::<u64>().ok().map(Number::from));
+        return whole
+            .parse::<i64>()
+            .map(Number::from)
+            .ok()
+            .or_else(|| whole.parse::<u64>().ok().map(Number::from));
     }
     is_float(unsigned).then(|| text.parse().ok().and_then(Number::from_f64))?
 }
@@ -275,7 +281,24 @@ mod tests {
     #[test]
     fn scalars_follow_the_core_schema() {
         let text = "[1, -2, +3, 0x1F, 0o17, 1.5, .5, 1e3, true, no, null, ~, '1', \"true\", 1.2.3, 18446744073709551615]";
-        let expected = json!([1, -2, 3, 31, 15, 1.5, 0.5, 1000.0, true, "no", null, null, "1", "true", "1.2.3", u64::MAX]);
+        let expected = json!([
+            1,
+            -2,
+            3,
+            31,
+            15,
+            1.5,
+            0.5,
+            1000.0,
+            true,
+            "no",
+            null,
+            null,
+            "1",
+            "true",
+            "1.2.3",
+            u64::MAX
+        ]);
         assert_eq!(value(text), expected);
         assert_eq!(value("a: !!str 1\nb:\nc: |\n  x\n  y\n"), json!({"a": "1", "b": null, "c": "x\ny\n"}));
     }
@@ -307,7 +330,8 @@ mod tests {
     #[test]
     fn anchors_copy_and_merge() {
         let text = "base: &b {x: 1, y: [2]}\nuse: *b\nmore:\n  <<: *b\n  x: 3\n";
-        let expected = json!({"base": {"x": 1, "y": [2]}, "use": {"x": 1, "y": [2]}, "more": {"x": 3, "y": [2]}});
+        let expected =
+            json!({"base": {"x": 1, "y": [2]}, "use": {"x": 1, "y": [2]}, "more": {"x": 3, "y": [2]}});
         assert_eq!(value(text), expected);
         assert_eq!(error("a: *nothing").0, 1);
     }

@@ -6,7 +6,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
-use rustls::{ServerConfig, SupportedProtocolVersion, version};
+use rustls::{CipherSuite, ServerConfig, SupportedProtocolVersion, version};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
@@ -74,6 +74,7 @@ pub(super) fn server_config(
         .map_err(|source| TlsError::Pair { certificate, key, source })?;
     // an agent's Go client offers h2 as well; a client with h2 alone is told that there is no such protocol here
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.ignore_client_order = true;
     config.ticketer = ticketer;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = TICKETS;
@@ -106,6 +107,8 @@ fn versions(tls: &Tls) -> Vec<&'static SupportedProtocolVersion> {
 /// The provider with the chosen cipher suites and curves only, in our order of preference.
 fn chosen(tls: &Tls) -> Result<CryptoProvider, TlsError> {
     let mut provider = provider();
+    // as Go orders them: processors have instructions for SHA-256 and none for SHA-384, which the key schedule runs on
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
     if !tls.cipher_suites.is_empty() {
         let has = |name: &str| tls.cipher_suites.iter().any(|chosen| chosen == name);
         // they bind TLS 1.2 only, as in Go

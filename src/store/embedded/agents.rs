@@ -1,7 +1,6 @@
 //! Reading agents and keys.
 
 use rusqlite::{OptionalExtension, Row, ToSql, params};
-use serde_json::value::RawValue;
 
 use super::fault::{Fault, Outcome};
 use super::read::Reader;
@@ -100,6 +99,6 @@ fn read(row: &Row<'_>) -> Result<Agent, Fault> {
 }
 
 fn raw_at(row: &Row<'_>, column: usize) -> Result<Option<Raw>, Fault> {
-    let text: Option<String> = row.get(column)?;
-    Ok(text.map(RawValue::from_string).transpose()?)
+    let text = row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from)?;
+    Ok(text.map(documents::trusted).transpose()?)
 }

@@ -21,11 +21,11 @@ const STEP_ROWS: i64 = 500;
 const STEP_ACTION_AGENTS: usize = 2000;
 
 /// Removes what has outlived its time at `now`.
-pub(super) fn run(inner: &Inner, now: Timestamp) -> StoreResult {
+pub(super) fn run(inner: &Inner, now: Timestamp, serving: Duration) -> StoreResult {
     let kept = &inner.retention;
     let mut removed = 0;
     steps(inner, |transaction| transaction.date(now))?;
-    steps(inner, |transaction| transaction.unenroll_silent(now))?;
+    steps(inner, |transaction| transaction.unenroll_silent(now, serving))?;
     removed +=
         aged(inner, now, kept.unenrolled_agents, |transaction, before| transaction.remove_agents(before))?;
     removed +=
@@ -84,16 +84,16 @@ impl Transaction<'_> {
     }
 
     /// Unenrols agents that were silent for longer than the newest revision of their policy allows.
-    fn unenroll_silent(&mut self, now: Timestamp) -> Result<usize, Fault> {
+    fn unenroll_silent(&mut self, now: Timestamp, serving: Duration) -> Result<usize, Fault> {
         let silent = self.rows(
             "SELECT id, access_api_key_id FROM
                  (SELECT policy_id, unenroll_timeout AS patience, max(revision_idx) FROM policies GROUP BY policy_id)
                  JOIN agents USING (policy_id) LEFT JOIN agent_checkins USING (number)
-             WHERE active = 1 AND patience > 0
+             WHERE active = 1 AND patience BETWEEN 1 AND ?3
                  AND max(coalesce(last_checkin, enrolled / 1000), coalesce(enrolled / 1000, last_checkin))
                      <= ?1 - patience
              LIMIT ?2",
-            [seconds(now), STEP_ROWS],
+            [seconds(now), STEP_ROWS, i64::try_from(serving.as_secs()).unwrap_or(i64::MAX)],
             |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
         )?;
         let time = now.rfc3339();

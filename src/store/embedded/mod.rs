@@ -86,7 +86,7 @@ impl Inner {
 
     fn operate(&self, operation: Operation) -> StoreResult {
         match operation {
-            Operation::Cleanup { now } => cleanup::run(self, now),
+            Operation::Cleanup { now, serving } => cleanup::run(self, now, serving),
             Operation::Backup(path) => backup::run(&self.file, &path),
             operation if operation.lane() == Lane::Operator => self.report(operation),
             _ => Err(misplaced()),

@@ -60,7 +60,8 @@ CREATE TABLE agent_details (
     components TEXT
 ) STRICT;
 
--- small and always changing: seconds since 1970 of the newest check-in or heartbeat
+-- small and always changing: seconds since 1970 of the newest check-in or heartbeat; a document's updated_at is the
+-- later of this and what it says itself
 CREATE TABLE agent_checkins (
     number INTEGER PRIMARY KEY,
     last_checkin INTEGER NOT NULL

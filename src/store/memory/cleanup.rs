@@ -12,9 +12,9 @@ use crate::time::Timestamp;
 
 impl State {
     /// Removes what has outlived its time at `now`; how many documents.
-    pub(super) fn clean_up(&mut self, kept: &Retention, now: Timestamp) -> usize {
+    pub(super) fn clean_up(&mut self, kept: &Retention, now: Timestamp, serving: Duration) -> usize {
         self.date(now);
-        self.unenroll_silent(now);
+        self.unenroll_silent(now, serving);
         let outlived = |kept: Duration| outlived(now, kept);
         let mut removed = 0;
         removed += outlived(kept.unenrolled_agents).map_or(0, |before| self.remove_agents(before));
@@ -39,10 +39,12 @@ impl State {
         }
     }
 
-    fn unenroll_silent(&mut self, now: Timestamp) {
+    fn unenroll_silent(&mut self, now: Timestamp, serving: Duration) {
         let patience: BTreeMap<String, i64> = (self.newest_policies().iter())
             .map(|policy| (policy.policy_id.clone(), policy.unenroll_timeout_seconds))
-            .filter(|(_, patience)| *patience > 0)
+            .filter(|(_, patience)| {
+                *patience > 0 && u64::try_from(*patience).is_ok_and(|it| it <= serving.as_secs())
+            })
             .collect();
         let time = now.rfc3339();
         let patch = Patch::new().set("active", false).set("unenrolled_at", &time).set("updated_at", &time);

@@ -19,8 +19,8 @@ pub struct Memory {
     inner: Arc<Inner>,
 }
 
-/// Tells what changed in a [`Memory`]; over when that is dropped. Shares its news with [`Memory::changes`]: each is told
-/// once, to whichever asks first.
+/// Tells what changed in a [`Memory`]; over when that is dropped. Use either this or [`Memory::changes`]: each change is
+/// told once, and while this waits the other waits along.
 pub struct MemoryWatch {
     inner: Arc<Inner>,
 }

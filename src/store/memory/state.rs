@@ -108,7 +108,7 @@ impl State {
             Actions { limit } => Ok(self.newest_actions(limit)),
             ActionDocuments(action_id) => Ok(self.action_documents(&action_id)),
             ResultsOfAction(action_id) => Ok(self.results_of(&action_id)),
-            Cleanup { now } => Ok(Answer::Removed(self.clean_up(retention, now))),
+            Cleanup { now, serving } => Ok(Answer::Removed(self.clean_up(retention, now, serving))),
             Backup(_) => Err(StoreError::Failed {
                 status: 501,
                 reason: "the store in memory has no backup".to_owned(),

@@ -15,7 +15,9 @@ impl State {
     }
 
     pub(super) fn invalidate_keys(&mut self, ids: &[String]) -> Answer {
-        ids.iter().for_each(|id| drop(self.keys.remove(id)));
+        for id in ids {
+            self.keys.remove(id);
+        }
         Answer::Done
     }
 

@@ -156,10 +156,14 @@ fn all_documents_of_an_action_are_found_with_their_agents(fixture: &Fixture) {
     create(fixture, action("x", &["a"]));
     create(fixture, action("y", &["a"]));
     create(fixture, action("x", &["b"]));
-    let Ok(Answer::Actions(found)) = fixture.ask(Operation::ActionDocuments("x".into())) else { panic!("no actions") };
+    let Ok(Answer::Actions(found)) = fixture.ask(Operation::ActionDocuments("x".into())) else {
+        panic!("no actions")
+    };
     let agents: Vec<_> = found.iter().map(|action| action.agents.join(",")).collect();
     assert_eq!(agents, ["a", "b"]);
-    assert!(matches!(fixture.ask(Operation::ActionDocuments("z".into())), Ok(Answer::Actions(none)) if none.is_empty()));
+    assert!(
+        matches!(fixture.ask(Operation::ActionDocuments("z".into())), Ok(Answer::Actions(none)) if none.is_empty())
+    );
 }
 
 fn absent_and_null_data_stay_apart(fixture: &Fixture) {

@@ -133,7 +133,7 @@ impl Fixture {
     }
 
     pub(super) fn clean_up(&self, now: Timestamp) -> usize {
-        match self.ask(Operation::Cleanup { now }) {
+        match self.ask(Operation::Cleanup { now, serving: std::time::Duration::MAX }) {
             Ok(Answer::Removed(count)) => count,
             other => panic!("{other:?}"),
         }

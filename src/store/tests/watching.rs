@@ -177,3 +177,39 @@ fn ends_with_the_store(fixture: Fixture) {
     drop(store);
     assert!(waiting.join().unwrap().is_none());
 }
+
+#[test]
+fn memory_tells_its_changes_without_waiting() {
+    let (store, _) = Memory::new(1);
+    let told = store.changes();
+    assert!(
+        matches!(&told[..], [Changes::Policies(policies), Changes::Actions { checkpoint: -1, .. }] if policies.is_empty())
+    );
+    assert!(store.changes().is_empty());
+    store.run(vec![
+        create_revision("p", 1),
+        Operation::CreateAction(Box::new(action("x", &["a"]))),
+        Operation::CreateAction(Box::new(action("y", &["a"]))),
+    ]);
+    let told = store.changes();
+    assert!(
+        matches!(&told[..], [Changes::Policies(_), Changes::Actions { actions, checkpoint: 1 }] if actions.len() == 2),
+        "{told:?}"
+    );
+    assert!(store.changes().is_empty());
+}
+
+#[test]
+fn memory_does_the_same_for_the_same_seed() {
+    let run = |seed| {
+        let (store, _) = Memory::new(seed);
+        store.run(vec![Operation::Enroll(Box::new(enrollment("a", &document("a"))))]);
+        let create = Operation::CreateToken { policy_id: "p".into(), name: "n".into(), at: NOW };
+        match store.run(vec![create]).remove(0) {
+            Ok(Answer::Token(Some(token))) => token.api_key,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+}

@@ -60,11 +60,17 @@ fn an_upgrade_is_written_as_kibana_writes_it() {
     let body = json!({ "version": "9.1.0", "source_uri": "http://mirror/" });
     let answer = world.well("POST", "/api/fleet/agents/a/upgrade", body.clone());
     let action = document(&mut world, &answer);
-    assert_eq!((action.kind.as_str(), &action.agents, data(&action)), ("UPGRADE", &vec!["a".to_owned()], body));
+    assert_eq!(
+        (action.kind.as_str(), &action.agents, data(&action)),
+        ("UPGRADE", &vec!["a".to_owned()], body)
+    );
     assert_eq!(action.timestamp, "2027-01-15T08:00:00Z");
     assert_eq!(action.expiration, "2027-02-14T08:00:00Z", "30 days");
     let agent = world.agent("a");
-    assert_eq!((agent.upgrade_started_at.as_deref(), agent.upgraded_at), (Some("2027-01-15T08:00:00Z"), None));
+    assert_eq!(
+        (agent.upgrade_started_at.as_deref(), agent.upgraded_at),
+        (Some("2027-01-15T08:00:00Z"), None)
+    );
     assert_eq!(agent_status(&mut world, "a"), "updating");
     assert_eq!(agent_status(&mut world, "b"), "online");
 }
@@ -88,7 +94,9 @@ fn unenrolling_is_an_action_without_data() {
     assert_eq!((action.kind.as_str(), data(&action)), ("UNENROLL", json!("absent")));
     assert!(world.agent("a").active, "it leaves by itself");
     assert_eq!(agent_status(&mut world, "a"), "unenrolling");
-    assert!(world.refused(400, "POST", "/api/fleet/agents/a/unenroll", r#"{"revoke":true}"#).contains("revoke"));
+    assert!(
+        world.refused(400, "POST", "/api/fleet/agents/a/unenroll", r#"{"revoke":true}"#).contains("revoke")
+    );
 }
 
 #[test]
@@ -118,10 +126,18 @@ fn the_log_level_is_set_for_one_or_many() {
     let answer = world.well("POST", "/api/fleet/agents/a/actions", body);
     let action = document(&mut world, &answer);
     assert_eq!((action.kind.as_str(), data(&action)), ("SETTINGS", json!({ "log_level": "debug" })));
-    let answer = world.well("POST", "/api/fleet/agents/bulk_settings", json!({ "agents": ["a", "c"], "log_level": "info" }));
+    let answer = world.well(
+        "POST",
+        "/api/fleet/agents/bulk_settings",
+        json!({ "agents": ["a", "c"], "log_level": "info" }),
+    );
     assert_eq!(document(&mut world, &answer).agents, ["a", "c"]);
     let odd = r#"{"agents":["a"],"log_level":"loud"}"#;
-    assert!(world.refused(400, "POST", "/api/fleet/agents/bulk_settings", odd).contains("debug, info, warning, error"));
+    assert!(
+        world
+            .refused(400, "POST", "/api/fleet/agents/bulk_settings", odd)
+            .contains("debug, info, warning, error")
+    );
     let other = r#"{"action":{"type":"UNENROLL"}}"#;
     world.refused(400, "POST", "/api/fleet/agents/a/actions", other);
 }
@@ -131,7 +147,10 @@ fn a_request_for_diagnostics_lives_three_hours() {
     let mut world = world();
     let answer = world.well("POST", "/api/fleet/agents/a/request_diagnostics", Value::Null);
     let action = document(&mut world, &answer);
-    assert_eq!((action.kind.as_str(), data(&action)), ("REQUEST_DIAGNOSTICS", json!({ "additional_metrics": [] })));
+    assert_eq!(
+        (action.kind.as_str(), data(&action)),
+        ("REQUEST_DIAGNOSTICS", json!({ "additional_metrics": [] }))
+    );
     assert_eq!(action.expiration, "2027-01-15T11:00:00Z");
 }
 
@@ -153,7 +172,8 @@ fn a_large_policy_is_told_in_several_documents_of_one_action() {
         world.enroll(&format!("a{number:04}"), "p");
     }
     let answer = world.well("POST", "/api/fleet/agents/bulk_unenroll", json!({ "agents": "policy_id:p" }));
-    let lengths: Vec<usize> = documents(&mut world, &answer).iter().map(|action| action.agents.len()).collect();
+    let lengths: Vec<usize> =
+        documents(&mut world, &answer).iter().map(|action| action.agents.len()).collect();
     assert_eq!(lengths, [1_000, 1]);
     assert_eq!(status(&mut world, &answer)["nbAgentsActioned"], 1_001);
     let list = world.well("GET", "/api/fleet/agents/action_status", Value::Null);
@@ -192,9 +212,34 @@ fn a_parked_agent_gets_the_action_at_once() {
 }
 
 #[test]
+fn a_parked_agent_that_is_reassigned_gets_its_new_policy_when_it_comes_back() {
+    let mut world = World::new();
+    world.apply("p");
+    world.apply("q");
+    let key = world.enroll("a", "p");
+    let waiting = world.check_in("a", &key);
+    world.well("POST", "/api/fleet/agents/a/reassign", json!({ "policy_id": "q" }));
+    let (_, delivered) = world.read(waiting).unwrap();
+    assert_eq!(delivered["actions"][0]["data"], json!({ "policy_id": "q" }));
+    // its ack_token says that it has the action
+    let token = delivered["ack_token"].as_str().unwrap().to_owned();
+    let Answer::SeqNo(Some(seq_no)) = world.ask(Operation::ActionSeqNo(token)) else {
+        panic!("no such token")
+    };
+    world.update("a", crate::model::Patch::new().set("action_seq_no", [seq_no]));
+    let back = world.check_in("a", &key);
+    let (_, delivered) = world.read(back).unwrap();
+    assert_eq!(delivered["actions"][0]["id"], "policy:q:1");
+}
+
+#[test]
 fn each_agents_result_is_told() {
     let mut world = world();
-    let answer = world.well("POST", "/api/fleet/agents/bulk_upgrade", json!({ "agents": ["a", "b"], "version": "9.1.0" }));
+    let answer = world.well(
+        "POST",
+        "/api/fleet/agents/bulk_upgrade",
+        json!({ "agents": ["a", "b"], "version": "9.1.0" }),
+    );
     acknowledge(&mut world, &answer, "b", "disk full");
     let item = status(&mut world, &answer);
     assert_eq!((&item["status"], &item["version"]), (&json!("IN_PROGRESS"), &json!("9.1.0")));
@@ -203,7 +248,10 @@ fn each_agents_result_is_told() {
     assert_eq!((&item["results"][1], &item["latestErrors"]), (&failed, &json!([failed])));
     acknowledge(&mut world, &answer, "a", "");
     let item = status(&mut world, &answer);
-    assert_eq!((&item["status"], &item["nbAgentsAck"], &item["nbAgentsFailed"]), (&json!("FAILED"), &json!(1), &json!(1)));
+    assert_eq!(
+        (&item["status"], &item["nbAgentsAck"], &item["nbAgentsFailed"]),
+        (&json!("FAILED"), &json!(1), &json!(1))
+    );
     assert_eq!(item["completionTime"], "2027-01-15T08:00:05Z");
 }
 
@@ -226,11 +274,17 @@ fn a_cancelled_upgrade_is_not_under_way_any_more() {
     let answer = world.well("POST", "/api/fleet/agents/a/upgrade", json!({ "version": "9.1.0" }));
     let path = format!("/api/fleet/agents/actions/{}/cancel", answer["actionId"].as_str().unwrap());
     let cancelled = world.well("POST", &path, Value::Null)["item"].clone();
-    assert_eq!((&cancelled["type"], &cancelled["data"]["target_id"]), (&json!("CANCEL"), &answer["actionId"]));
+    assert_eq!(
+        (&cancelled["type"], &cancelled["data"]["target_id"]),
+        (&json!("CANCEL"), &answer["actionId"])
+    );
     let action = document(&mut world, &json!({ "actionId": cancelled["id"] }));
     assert_eq!((action.agents, action.expiration.as_str()), (vec!["a".to_owned()], "2027-02-14T08:00:00Z"));
     let item = status(&mut world, &answer);
-    assert_eq!((&item["status"], &item["cancellationTime"]), (&json!("CANCELLED"), &json!("2027-01-15T08:00:00Z")));
+    assert_eq!(
+        (&item["status"], &item["cancellationTime"]),
+        (&json!("CANCELLED"), &json!("2027-01-15T08:00:00Z"))
+    );
     assert_eq!(agent_status(&mut world, "a"), "online");
     let own = format!("/api/fleet/agents/actions/{}/cancel", cancelled["id"].as_str().unwrap());
     world.refused(400, "POST", &own, "");
@@ -244,7 +298,12 @@ fn actions_are_listed_newest_first() {
         world.well("POST", "/api/fleet/agents/a/upgrade", json!({ "version": version }));
     }
     let list = world.well("GET", "/api/fleet/agents/action_status?perPage=2&page=1", Value::Null);
-    let versions: Vec<_> = list["items"].as_array().unwrap().iter().map(|item| item["version"].clone()).collect();
+    let versions: Vec<_> =
+        list["items"].as_array().unwrap().iter().map(|item| item["version"].clone()).collect();
     assert_eq!(versions, ["9.3.0", "9.2.0"]);
-    assert!(world.refused(404, "GET", "/api/fleet/agents/action_status?actionId=none", "").contains("no action none"));
+    assert!(
+        world
+            .refused(404, "GET", "/api/fleet/agents/action_status?actionId=none", "")
+            .contains("no action none")
+    );
 }

@@ -79,6 +79,9 @@ fn one_agent_is_shown_with_what_it_said() {
     assert_eq!(item["components"], json!([{ "id": "x" }]));
     assert_eq!(item["local_metadata"]["host"]["hostname"], "box");
     let listed = world.well("GET", &format!("{PATH}?perPage=1"), Value::Null)["items"][0].clone();
-    assert_eq!((&listed["local_metadata"]["host"]["hostname"], listed.get("components")), (&json!("box"), None));
+    assert_eq!(
+        (&listed["local_metadata"]["host"]["hostname"], listed.get("components")),
+        (&json!("box"), None)
+    );
     assert!(world.refused(404, "GET", &format!("{PATH}/none"), "").contains("no agent none"));
 }

@@ -3,6 +3,7 @@
 mod acting;
 mod listing;
 mod policies;
+mod size;
 mod tokens;
 mod world;
 

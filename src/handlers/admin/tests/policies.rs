@@ -25,7 +25,10 @@ fn a_policy_is_created_changed_and_left_alone() {
     let mut world = World::new();
     assert_eq!(apply(&mut world, TEXT), ("created".into(), 1));
     assert_eq!(apply(&mut world, TEXT), ("unchanged".into(), 1));
-    assert_eq!(apply(&mut world, &format!("# only a comment\n{TEXT}revision: 17\n")), ("unchanged".into(), 1));
+    assert_eq!(
+        apply(&mut world, &format!("# only a comment\n{TEXT}revision: 17\n")),
+        ("unchanged".into(), 1)
+    );
     assert_eq!(apply(&mut world, &TEXT.replace("9200", "9201")), ("updated".into(), 2));
 }
 
@@ -65,7 +68,10 @@ fn what_cannot_be_delivered_is_refused_and_not_stored() {
     let mut world = World::new();
     for (text, reason) in [
         ("inputs: []\n", "it has no outputs"),
-        ("inputs: []\noutputs: {default: {type: carrier-pigeon}}\n", "line 2: the policy cannot be delivered"),
+        (
+            "inputs: []\noutputs: {default: {type: carrier-pigeon}}\n",
+            "line 2: the policy cannot be delivered",
+        ),
         ("inputs: []\noutputs: {default: {hosts: []}}\n", "its output default has the type \"\""),
         ("outputs: {default: {type: kafka}}\n", "inputs: a list is needed"),
         ("a: 1\na: 2\n", "line 2: the key a is repeated"),
@@ -92,7 +98,7 @@ fn a_policy_with_active_agents_is_not_deleted() {
     world.enroll("a", "hosts");
     let token = world.well("POST", "/api/fleet/enrollment_api_keys", json!({ "policy_id": "hosts" }));
     let path = "/api/fleet/agent_policies/hosts";
-    assert!(world.refused(409, "DELETE", path, "").contains("1 active agents"));
+    assert!(world.refused(409, "DELETE", path, "").contains("active agents (1)"));
     world.update("a", crate::model::Patch::new().set("active", false));
     assert_eq!(world.well("DELETE", path, Value::Null), json!({ "id": "hosts" }));
     world.refused(404, "DELETE", path, "");

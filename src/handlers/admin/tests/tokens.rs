@@ -10,7 +10,10 @@ fn a_token_is_made_shown_listed_and_revoked() {
     world.apply("p");
     let made = world.well("POST", PATH, json!({ "policy_id": "p", "name": "racks" }));
     let item = &made["item"];
-    assert_eq!((&made["action"], &item["name"], &item["active"]), (&json!("created"), &json!("racks"), &json!(true)));
+    assert_eq!(
+        (&made["action"], &item["name"], &item["active"]),
+        (&json!("created"), &json!("racks"), &json!(true))
+    );
     let path = format!("{PATH}/{}", item["id"].as_str().unwrap());
     assert_eq!(world.well("GET", &path, Value::Null)["item"], *item);
     assert_eq!(world.well("GET", PATH, Value::Null)["total"], 1);
@@ -30,7 +33,9 @@ fn a_token_needs_a_policy_that_exists() {
     let mut world = World::new();
     assert!(world.refused(404, "POST", PATH, r#"{"policy_id":"none"}"#).contains("no policy none"));
     assert!(world.refused(400, "POST", PATH, "").contains("policy_id"));
-    assert!(world.refused(400, "POST", PATH, r#"{"policy_id":"p","expiration":"1d"}"#).contains("expiration"));
+    assert!(
+        world.refused(400, "POST", PATH, r#"{"policy_id":"p","expiration":"1d"}"#).contains("expiration")
+    );
     world.refused(404, "DELETE", &format!("{PATH}/none"), "");
     world.refused(404, "GET", &format!("{PATH}/none"), "");
 }

@@ -153,7 +153,7 @@ fn with_a_file_size_limit() {
     let (_directory, store, _watch) = opened();
     ask(&store, enroll("before")).unwrap();
     let free = getrlimit(Resource::Fsize);
-    setrlimit(Resource::Fsize, Rlimit { current: Some(400_000), ..free.clone() }).unwrap();
+    setrlimit(Resource::Fsize, Rlimit { current: Some(400_000), ..free }).unwrap();
     let batches =
         (0..50).map(|batch| store.run((0..20).map(|number| enroll(&format!("{batch}-{number}"))).collect()));
     let batches: Vec<_> = batches.collect();

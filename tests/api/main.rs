@@ -1,0 +1,41 @@
+//! The black box: the real program, real sockets, real TLS, over loopback. A module for each topic, a test for each case.
+
+#[cfg(test)]
+mod support;
+
+#[cfg(test)]
+mod acks;
+#[cfg(test)]
+mod actions;
+#[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod checkin;
+#[cfg(test)]
+mod clients;
+#[cfg(test)]
+mod config;
+#[cfg(test)]
+mod durability;
+#[cfg(test)]
+mod enroll;
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod headers;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod policy;
+#[cfg(test)]
+mod status;
+#[cfg(test)]
+mod stop;
+#[cfg(test)]
+mod tls;
+#[cfg(test)]
+mod upgrade;

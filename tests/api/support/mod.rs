@@ -1,0 +1,21 @@
+//! What the tests share: a server process with its own data directory, clients over real sockets, and waits that end with a
+//! message. Knows no case.
+
+mod agent;
+mod certificates;
+mod http;
+mod operator;
+mod output;
+mod server;
+mod store;
+mod stream;
+mod wait;
+
+pub(crate) use agent::{Agent, event, online};
+pub(crate) use certificates::{Authority, Pair};
+pub(crate) use http::{Connection, Request, Response, gzip};
+pub(crate) use output::Output;
+pub(crate) use server::{Failed, Installation, Options, Process, Server, executable, free_port, succeeds};
+pub(crate) use store::{Opened, action, minutes_from_now};
+pub(crate) use stream::roots;
+pub(crate) use wait::{PATIENCE, eventually, in_thread};
