@@ -14,7 +14,7 @@ use super::turn::Turn;
 use crate::server::{Event, Listener};
 
 /// Connections taken from one door in one turn.
-const ACCEPTS_PER_TURN_MAX: usize = 256;
+const ACCEPTS_PER_TURN_MAX: usize = 1_024;
 /// How long accepting pauses, unless a connection closes before.
 const PAUSE: Duration = Duration::from_secs(1);
 

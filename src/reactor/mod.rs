@@ -52,7 +52,7 @@ const READ_BYTES_MAX: usize = 64 * 1024;
 /// Slices that the core may show at once.
 const SLICES_MAX: usize = 32;
 /// Visits to open connections in one turn, so that the core's clock does not stand still.
-const VISITS_PER_TURN_MAX: usize = 256;
+const VISITS_PER_TURN_MAX: usize = 64;
 /// Handshakes per turn; P-256 costs 0.1 to 0.18 ms each.
 const HANDSHAKE_TIME_PER_TURN_MAX: Duration = Duration::from_millis(2);
 /// A lingering close ends after this time ...
