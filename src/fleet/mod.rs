@@ -227,6 +227,11 @@ impl Fleet {
         self.told = true;
     }
 
+    /// Everything up to this `_seq_no` has been told; -1 at the start.
+    pub fn checkpoint(&self) -> i64 {
+        self.checkpoint
+    }
+
     /// Up to which `_seq_no` a search for pending actions goes. Before the first news there is no bound: what a search finds
     /// beyond it comes once more as news and is known by then.
     pub fn search_bound(&self) -> i64 {
