@@ -47,7 +47,8 @@ impl Sim {
         let Some(parked) = seat.parked() else { return };
         let shown = || format!("{seat:?}");
         self.hold("a parked agent's connection is open", self.wires.contains_key(&parked.connection), shown);
-        let known = |seq_no: i64| seq_no > seat.seq_no && seq_no <= fleet.checkpoint;
+        let told = fleet.search_bound();
+        let known = |seq_no: i64| seq_no > seat.seq_no && seq_no <= told && told < i64::MAX;
         let mut pending = self
             .ledger
             .actions
