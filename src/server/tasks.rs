@@ -4,7 +4,8 @@ use std::any::Any;
 
 use crate::api::ApiError;
 use crate::connection::ConnectionId;
-use crate::handlers::deliver;
+use crate::fleet::UnfinishedUndo;
+use crate::handlers::{deliver, enroll};
 use crate::model::ApiKey;
 use crate::slots::SlotId;
 use crate::store::{Answer, Operation, StoreError, StoreResult, Written};
@@ -244,18 +245,8 @@ impl Server {
     /// The store made a key after its agent was told that it could not: nobody has it, nobody may.
     fn undo_enrolment(&mut self, undo: Undo, key: ApiKey) {
         let Undo { agent, created } = undo;
-        let operation =
-            Operation::UndoEnrollment { agent: agent.clone(), access_key: key.id.clone(), created };
-        match self.batcher.put(Owner::Housekeeping, operation) {
-            Ok(()) => ::log::info!(
-                "fleet.agent.id" = agent.as_str();
-                "an enrolment that the store made too late is taken back"
-            ),
-            Err(error) => ::log::error!(
-                "fleet.agent.id" = agent.as_str(), "fleet.access.apikey.id" = key.id.as_str();
-                "an enrolment that the store made too late could not be taken back: {error}"
-            ),
-        }
+        let undo = UnfinishedUndo { agent, access_key: key.id, created };
+        self.spawn(None, |cx| Box::pin(enroll::undo_again(cx, undo)));
     }
 
     fn answer_lookup(&mut self, key: &str, answer: &StoreResult) {
@@ -370,6 +361,6 @@ fn housekept(answer: &StoreResult) {
             ::log::info!("{count} documents that outlived their time were removed")
         }
         Ok(_) => {}
-        Err(error) => ::log::warn!("housekeeping failed: {error}"),
+        Err(error) => ::log::warn!("what outlived its time could not be removed: {error}"),
     }
 }

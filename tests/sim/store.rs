@@ -53,7 +53,7 @@ pub(crate) struct StoreSim {
     under_way: BTreeMap<BatchId, Batch>,
     /// The highest revision that was recorded, or read as recorded, by agent and policy.
     recorded: BTreeMap<(String, String), i64>,
-    /// Access keys by agent whose enrolment the core may not have heard of, or could not undo.
+    /// Access keys whose enrolment the core may not have heard of, or cannot undo.
     pub(crate) excused_keys: Vec<String>,
 }
 
@@ -142,7 +142,6 @@ impl StoreSim {
                 answers = batch.operations.iter().map(|_| unavailable()).collect()
             }
         }
-        self.excuse_untold(&batch.operations, &answers);
         batch.answers = answers;
         batch.run = true;
         batch
@@ -172,17 +171,6 @@ impl StoreSim {
             }
         }
         answers
-    }
-
-    /// An enrolment that could not be undone because of a fault stays.
-    fn excuse_untold(&mut self, operations: &[Operation], answers: &[StoreResult]) {
-        for (place, operation) in operations.iter().enumerate() {
-            if let Operation::UndoEnrollment { access_key, .. } = operation
-                && !answers.get(place).is_some_and(Result::is_ok)
-            {
-                self.excused_keys.push(access_key.clone());
-            }
-        }
     }
 }
 
