@@ -1,8 +1,10 @@
 //! Heartbeats of parked agents, gathered: one entry per agent, written together.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
+
+use super::Hashing;
 
 /// How long a beat waits for a commit to ride on.
 pub const BEATS_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -10,14 +12,19 @@ pub const BEATS_WAIT_MAX: Duration = Duration::from_secs(10);
 pub const BEATS_PER_WRITE_MAX: usize = 5_000;
 
 /// Agents that were seen since the last write.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Beats {
-    agents: BTreeSet<Arc<str>>,
+    agents: HashSet<Arc<str>, Hashing>,
     /// When the first of them was noted.
     since: Option<Duration>,
 }
 
 impl Beats {
+    /// None waits; `hashing` is for ids of agents.
+    pub fn new(hashing: &Hashing) -> Self {
+        Beats { agents: HashSet::with_hasher(hashing.clone()), since: None }
+    }
+
     /// The agent is here and well.
     pub fn note(&mut self, agent: Arc<str>, now: Duration) {
         self.agents.insert(agent);
@@ -40,8 +47,10 @@ impl Beats {
     /// Takes them all, for one or more writes of at most [`BEATS_PER_WRITE_MAX`].
     pub fn take(&mut self) -> Vec<Vec<String>> {
         self.since = None;
-        let agents: Vec<String> =
-            std::mem::take(&mut self.agents).iter().map(|agent| agent.to_string()).collect();
+        let mut agents: Vec<String> = self.agents.drain().map(|agent| agent.to_string()).collect();
+        self.agents.shrink_to_fit();
+        // neighbours share pages of the store's index
+        agents.sort_unstable();
         agents.chunks(BEATS_PER_WRITE_MAX).map(<[String]>::to_vec).collect()
     }
 
@@ -62,7 +71,7 @@ mod tests {
 
     #[test]
     fn beats_of_one_agent_are_one_and_wait_for_ten_seconds() {
-        let mut beats = Beats::default();
+        let mut beats = Beats::new(&Hashing::default());
         beats.note("a".into(), Duration::from_secs(1));
         beats.note("a".into(), Duration::from_secs(5));
         assert_eq!(beats.due_at(), Some(Duration::from_secs(11)));
@@ -72,7 +81,7 @@ mod tests {
 
     #[test]
     fn many_beats_do_not_wait_and_are_written_in_pieces() {
-        let mut beats = Beats::default();
+        let mut beats = Beats::new(&Hashing::default());
         for agent in 0..BEATS_PER_WRITE_MAX + 1 {
             beats.note(agent.to_string().into(), Duration::from_secs(1));
         }

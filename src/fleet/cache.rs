@@ -2,34 +2,39 @@
 //! becomes the old one, and what the old one held and nobody asked for meanwhile is gone.
 
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::time::Duration;
+
+use super::Hashing;
 
 /// At most `entries_max` values, each until its own time.
 #[derive(Debug)]
 pub struct Cache<K, V> {
-    young: BTreeMap<K, (Duration, V)>,
-    old: BTreeMap<K, (Duration, V)>,
+    young: HashMap<K, (Duration, V), Hashing>,
+    old: HashMap<K, (Duration, V), Hashing>,
     entries_max: usize,
 }
 
-impl<K: Ord + Clone, V> Cache<K, V> {
+impl<K: Hash + Eq + Clone, V> Cache<K, V> {
     /// An empty cache for `entries_max` values (at least two).
-    pub fn new(entries_max: usize) -> Self {
-        Cache { young: BTreeMap::new(), old: BTreeMap::new(), entries_max: entries_max.max(2) }
+    pub fn new(entries_max: usize, hashing: &Hashing) -> Self {
+        let map = || HashMap::with_hasher(hashing.clone());
+        Cache { young: map(), old: map(), entries_max: entries_max.max(2) }
     }
 
     /// Keeps `value` until `expires` ([`crate::time::Now::mono`]).
     pub fn insert(&mut self, key: K, value: V, expires: Duration) {
         self.old.remove(&key);
         if self.young.len() >= self.entries_max / 2 {
-            self.old = std::mem::take(&mut self.young);
+            let empty = HashMap::with_hasher(self.young.hasher().clone());
+            self.old = std::mem::replace(&mut self.young, empty);
         }
         self.young.insert(key, (expires, value));
     }
 
     /// The value of `key`, if it is there and not over.
-    pub fn get<Q: Ord + ?Sized>(&mut self, key: &Q, now: Duration) -> Option<&V>
+    pub fn get<Q: Hash + Eq + ?Sized>(&mut self, key: &Q, now: Duration) -> Option<&V>
     where
         K: Borrow<Q>,
     {
@@ -42,7 +47,7 @@ impl<K: Ord + Clone, V> Cache<K, V> {
     }
 
     /// Forgets `key`.
-    pub fn remove<Q: Ord + ?Sized>(&mut self, key: &Q)
+    pub fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q)
     where
         K: Borrow<Q>,
     {
@@ -70,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_value_is_over_at_its_time() {
-        let mut cache = Cache::new(10);
+        let mut cache = Cache::new(10, &Hashing::default());
         cache.insert("a", 1, LATER);
         assert_eq!(cache.get("a", SOON), Some(&1));
         assert_eq!(cache.get("a", LATER), None);
@@ -78,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_bound_holds_and_what_is_used_stays() {
-        let mut cache = Cache::new(10);
+        let mut cache = Cache::new(10, &Hashing::default());
         cache.insert(0, 0, LATER);
         for key in 1..100 {
             cache.insert(key, key, LATER);
@@ -90,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_removed_value_is_gone_from_both_generations() {
-        let mut cache = Cache::new(2);
+        let mut cache = Cache::new(2, &Hashing::default());
         cache.insert("a", 1, LATER);
         cache.insert("b", 2, LATER);
         cache.remove("a");

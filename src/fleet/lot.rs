@@ -3,10 +3,11 @@
 //! A seat is claimed first, so that what happens between search and parking is kept in it and never missed. Ids carry
 //! generations, so that a check-in that leaves late cannot take its successor's seat.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Hashing;
 use crate::connection::ConnectionId;
 use crate::model::Action;
 use crate::slots::{SlotId, Slots};
@@ -50,10 +51,10 @@ pub struct Parked {
 }
 
 /// All seats.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lot {
     seats: Slots<Seat>,
-    by_agent: BTreeMap<Arc<str>, SeatId>,
+    by_agent: HashMap<Arc<str>, SeatId, Hashing>,
     /// The seats of each policy in order of arrival.
     by_policy: BTreeMap<Arc<str>, BTreeMap<u64, SeatId>>,
     arrivals: u64,
@@ -61,6 +62,17 @@ pub struct Lot {
 }
 
 impl Lot {
+    /// Nobody is here; `hashing` is for ids of agents.
+    pub fn new(hashing: &Hashing) -> Self {
+        Lot {
+            seats: Slots::default(),
+            by_agent: HashMap::with_hasher(hashing.clone()),
+            by_policy: BTreeMap::new(),
+            arrivals: 0,
+            parked: 0,
+        }
+    }
+
     /// Claims the agent's seat. The parked connection of an older check-in of the same agent is returned: it is to be
     /// answered, empty, at once.
     pub fn claim(
@@ -225,7 +237,7 @@ mod tests {
 
     #[test]
     fn a_newer_check_in_takes_the_seat_and_the_older_one_cannot_take_it_back() {
-        let mut lot = Lot::default();
+        let mut lot = Lot::new(&Hashing::default());
         let (first, _) = lot.claim("a", &policy(), 1, -1);
         assert!(lot.park(first, parked(1)));
         let (second, older) = lot.claim("a", &policy(), 1, -1);
@@ -239,7 +251,7 @@ mod tests {
 
     #[test]
     fn an_action_between_search_and_parking_is_kept() {
-        let mut lot = Lot::default();
+        let mut lot = Lot::new(&Hashing::default());
         let (seat, _) = lot.claim("a", &policy(), 1, 5);
         assert_eq!(lot.put_action("a", &action(5)), None, "it has this one");
         assert_eq!(lot.put_action("a", &action(6)), None, "not parked yet");
@@ -250,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_revision_concerns_only_those_who_have_an_older_one_in_order_of_arrival() {
-        let mut lot = Lot::default();
+        let mut lot = Lot::new(&Hashing::default());
         let (late, _) = lot.claim("z", &policy(), 1, -1);
         let (early, _) = lot.claim("a", &policy(), 1, -1);
         lot.claim("b", &policy(), 2, -1);
@@ -261,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_seat_holds_a_bounded_number_of_actions() {
-        let mut lot = Lot::default();
+        let mut lot = Lot::new(&Hashing::default());
         let (seat, _) = lot.claim("a", &policy(), 1, -1);
         for seq_no in 0..1_000 {
             lot.put_action("a", &action(seq_no));

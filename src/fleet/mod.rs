@@ -38,6 +38,9 @@ use queue::ServingQueue;
 use render::Revision;
 use strikes::Strikes;
 
+/// How tables keyed by ids from outside hash them: by a seed that nobody outside knows.
+pub type Hashing = foldhash::fast::FixedState;
+
 /// Cached `_seq_no`s of ack tokens (config.md, "Cache").
 const ACK_TOKENS_MAX: usize = 5_000;
 /// What a cached key costs, roughly, held against the cache's `max_cost`.
@@ -138,30 +141,32 @@ impl Fleet {
     /// The state at the start; `seed` feeds ids and jitter.
     pub fn new(config: Arc<Config>, newest_agent: Version, seed: [u8; 32]) -> Self {
         let limits = &config.server.limits;
+        let mut random = StdRng::from_seed(seed);
+        let hashing = Hashing::with_seed(random.next_u64());
         let keys_max = usize::try_from(config.server.cache.bytes_max / KEY_BYTES).unwrap_or(usize::MAX);
         Fleet {
             newest_agent,
-            lot: Lot::default(),
+            lot: Lot::new(&hashing),
             policies: Policies::default(),
             rollout: ServingQueue::new(limits.policy),
             action_queue: ServingQueue::new(limits.action),
             checkpoint: -1,
             told: false,
-            beats: Beats::default(),
+            beats: Beats::new(&hashing),
             admission: Admission::new(limits),
             strikes: Strikes::new(config.server.feature_flags.graceful_force_unenroll.bytes_max),
             health: Health::default(),
-            tokens: Cache::new(keys_max),
-            ack_tokens: Cache::new(ACK_TOKENS_MAX),
-            actions: Cache::new(ACK_TOKENS_MAX),
+            tokens: Cache::new(keys_max, &hashing),
+            ack_tokens: Cache::new(ACK_TOKENS_MAX, &hashing),
+            actions: Cache::new(ACK_TOKENS_MAX, &hashing),
             unfinished_undos: Vec::new(),
             enrolling: BTreeSet::new(),
             dismissed: Vec::new(),
             stopping: false,
             counters: Counters::default(),
             gzip: None,
-            keys: Cache::new(keys_max),
-            random: StdRng::from_seed(seed),
+            keys: Cache::new(keys_max, &hashing),
+            random,
             config,
         }
     }

@@ -16,7 +16,7 @@ use crate::fleet::strikes::Strike;
 use crate::fleet::{Fleet, SeatId};
 use crate::http::encoding::accepts_gzip;
 use crate::model::raw::Raw;
-use crate::model::{Agent, Patch};
+use crate::model::{Agent, Detail, Fingerprint, Patch};
 use crate::store::{ActionLookup, Answer, Operation};
 use crate::task::{Cx, Outcome};
 
@@ -140,12 +140,12 @@ fn update(
         patch = patch.set("action_seq_no", [seq_no]);
     }
     if let Some(metadata) =
-        said.local_metadata.as_ref().filter(|said| differs(agent.local_metadata.as_ref(), said))
+        said.local_metadata.as_ref().filter(|said| differs(&agent.local_metadata, said))
     {
         check_depth("local_metadata", metadata)?;
         patch = patch.set("local_metadata", metadata);
     }
-    let components = said.components.as_ref().filter(|said| differs(agent.components.as_ref(), said));
+    let components = said.components.as_ref().filter(|said| differs(&agent.components, said));
     let mut reasons = agent.unhealthy_reason.clone();
     if let Some(components) = components {
         check_depth("components", components)?;
@@ -184,8 +184,13 @@ fn rollbacks(agent: &Agent, said: &CheckInRequest) -> Option<Raw> {
     (!same_json(&stored, &said)).then_some(said)
 }
 
-fn differs(stored: Option<&Raw>, said: &Raw) -> bool {
-    stored.is_none_or(|stored| !same_json(stored, said))
+fn differs(stored: &Detail, said: &Raw) -> bool {
+    match stored {
+        Detail::Absent => true,
+        Detail::Whole(stored) => !same_json(stored, said),
+        // equal values written differently are written again, which does no harm
+        Detail::Fingerprint(stored) => *stored != Fingerprint::of(said.get()),
+    }
 }
 
 /// Equal as JSON values. Nearly always the bytes are equal, which is quick.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::detail::Detail;
 use super::raw::{Fields, Raw};
 
 /// An enrolled agent as stored. Fields not listed here survive, because we write partial updates only.
@@ -62,11 +63,11 @@ pub struct Agent {
     /// Hash of the token that lets another agent take over this id (checkin.md, "Replace-token hash").
     pub replace_token: Option<String>,
     /// As the agent sent it.
-    pub local_metadata: Option<Raw>,
+    pub local_metadata: Detail,
     /// As stored.
     pub user_provided_metadata: Option<Raw>,
     /// As the agent sent it.
-    pub components: Option<Raw>,
+    pub components: Detail,
     /// Keys made for the outputs of its policy, by output name.
     pub outputs: BTreeMap<String, AgentOutput>,
 }
@@ -146,9 +147,9 @@ impl Agent {
             tags: fields.take("tags"),
             namespaces: fields.take("namespaces"),
             replace_token: fields.optional("replace_token"),
-            local_metadata: fields.raw("local_metadata"),
+            local_metadata: fields.raw("local_metadata").into(),
             user_provided_metadata: fields.raw("user_provided_metadata"),
-            components: fields.raw("components"),
+            components: fields.raw("components").into(),
             outputs: fields.take("outputs"),
         })
     }
@@ -175,6 +176,6 @@ mod tests {
     fn local_metadata_keeps_its_bytes() {
         let json = br#"{"local_metadata":{"b": 1,  "a":2.0}}"#;
         let agent = Agent::read("a", json).unwrap();
-        assert_eq!(agent.local_metadata.unwrap().get(), r#"{"b": 1,  "a":2.0}"#);
+        assert_eq!(agent.local_metadata.whole().unwrap().get(), r#"{"b": 1,  "a":2.0}"#);
     }
 }

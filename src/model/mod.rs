@@ -3,6 +3,7 @@
 
 mod action;
 mod agent;
+mod detail;
 mod key;
 mod patch;
 mod policy;
@@ -10,6 +11,7 @@ pub mod raw;
 
 pub use action::{Action, ActionResult, Signed};
 pub use agent::{Agent, AgentInfo, AgentOutput, RetiredKey};
+pub use detail::{Detail, Fingerprint};
 pub use key::{ApiKey, EnrollmentToken, KeyRole};
 pub use patch::{Change, Patch};
 pub use policy::Policy;

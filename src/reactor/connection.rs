@@ -15,6 +15,8 @@ pub(super) struct Connection {
     pub(super) tail: Box<[u8]>,
     /// Ciphertext that the socket did not take; a record cannot be encrypted twice.
     pub(super) blocked: Box<[u8]>,
+    /// Ciphertext that is in no hurry and goes with the next that is.
+    pub(super) held: Box<[u8]>,
     /// How much of `blocked` has been written since.
     pub(super) blocked_written: u32,
     /// Input that a lingering close may still drop.
@@ -74,6 +76,7 @@ impl Connection {
             tail: Box::default(),
             blocked: Box::default(),
             blocked_written: 0,
+            held: Box::default(),
             linger_bytes_left: 0,
             deadline_ms: 0,
             listener,

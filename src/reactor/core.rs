@@ -22,8 +22,8 @@ pub trait Core {
     fn poll(&mut self) -> Option<Effect>;
     /// When [`Core::tick`] is due, as [`Now::mono`].
     fn wake_at(&self) -> Option<Duration>;
-    /// Whether more bytes of this connection can be taken now.
-    fn wants_input(&self, connection: ConnectionId) -> bool;
+    /// Whether more bytes of this connection can be taken now. If not, [`Effect::Read`] tells when they can.
+    fn wants_input(&mut self, connection: ConnectionId) -> bool;
     /// What is to be written next on this connection; how many of the slices are filled.
     fn output<'a>(&'a self, connection: ConnectionId, slices: &mut [IoSlice<'a>]) -> usize;
 }
@@ -63,7 +63,7 @@ impl Core for Server {
     fn wake_at(&self) -> Option<Duration> {
         Server::wake_at(self)
     }
-    fn wants_input(&self, connection: ConnectionId) -> bool {
+    fn wants_input(&mut self, connection: ConnectionId) -> bool {
         Server::wants_input(self, connection)
     }
     fn output<'a>(&'a self, connection: ConnectionId, slices: &mut [IoSlice<'a>]) -> usize {

@@ -126,7 +126,10 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
                 }
             }
         };
-        self.network.send(id);
+        match outcome {
+            Ok(()) => self.network.hold(id),
+            Err(_) => self.network.send(id),
+        }
         self.keep(id, start..end, outcome);
     }
 
@@ -153,7 +156,7 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
         let Some(session) = connection.session.as_mut() else { return };
         let tail = if connection.unsettled { &mut [][..] } else { &mut connection.tail[..] };
         if session.close(tail, &mut network.buffers.outgoing).is_ok() && connection.writable {
-            connection.write(network.buffers.outgoing.filled());
+            network.send(id);
         }
         network.buffers.outgoing.clear();
     }

@@ -55,6 +55,8 @@ const SLICES_MAX: usize = 32;
 const VISITS_PER_TURN_MAX: usize = 64;
 /// Handshakes per turn; P-256 costs 0.1 to 0.18 ms each.
 const HANDSHAKE_TIME_PER_TURN_MAX: Duration = Duration::from_millis(2);
+/// Ciphertext of an established connection that waits for company: one ticket (230 bytes) and little else.
+const HELD_BYTES_MAX: usize = 512;
 /// A lingering close ends after this time ...
 const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
 /// ... or so many bytes.

@@ -1,5 +1,6 @@
 //! All connections with what they share: queues, timers, buffers, counts.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use mio::{Registry, Token};
 use super::connection::{Connection, Phase};
 use super::socket::Socket;
 use super::tls::{Certificates, Outgoing, PLAIN_BYTES_MAX};
-use super::{Bounds, READ_BYTES_MAX};
+use super::{Bounds, HELD_BYTES_MAX, READ_BYTES_MAX};
 use crate::server::{ConnectionId, Listener};
 use crate::slots::Slots;
 use crate::timers::Timers;
@@ -146,16 +147,34 @@ impl Network {
         begin || !self.queues.ready.is_empty() || !self.queues.handshaking.is_empty()
     }
 
-    /// Sends [`Buffers::outgoing`]; what the socket does not take is kept with the connection, which holds nothing yet.
+    /// Sends [`Buffers::outgoing`] behind what was held; what the socket does not take is kept with the connection, which has
+    /// nothing blocked yet.
     pub(super) fn send(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let bytes = self.buffers.outgoing.filled();
-        if !bytes.is_empty() {
-            let written = connection.write(bytes);
-            if written < bytes.len() {
-                connection.blocked = bytes[written..].into();
+        let outgoing = self.buffers.outgoing.filled();
+        if !outgoing.is_empty() {
+            let held = std::mem::take(&mut connection.held);
+            let together = if held.is_empty() { Cow::from(outgoing) } else { [&held, outgoing].concat().into() };
+            let written = connection.write(&together);
+            if written < together.len() {
+                connection.blocked = together[written..].into();
                 self.counts.blocked += 1;
             }
+        }
+        self.buffers.outgoing.clear();
+    }
+
+    /// Keeps [`Buffers::outgoing`] for the next [`Network::send`], if it is little. What rustls says of its own accord after the
+    /// handshake, a ticket above all, is in no hurry, and a send of its own costs as much as that of an answer.
+    pub(super) fn hold(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let outgoing = self.buffers.outgoing.filled();
+        let may_wait = connection.session.as_ref().is_some_and(|session| session.may_wait());
+        if !may_wait || connection.held.len() + outgoing.len() > HELD_BYTES_MAX {
+            return self.send(id);
+        }
+        if !outgoing.is_empty() {
+            connection.held = [&connection.held, outgoing].concat().into();
         }
         self.buffers.outgoing.clear();
     }
@@ -205,6 +224,7 @@ impl Counts {
         connection.session = None;
         connection.tail = Box::default();
         connection.blocked = Box::default();
+        connection.held = Box::default();
     }
 }
 

@@ -6,7 +6,7 @@ use crate::http::inflate::{Inflate, InflateError, Progress};
 use crate::slots::SlotId;
 use crate::task::Reply;
 
-use super::connections::Stage;
+use super::connections::{Connection, Stage};
 use super::{Effect, Server};
 
 /// Bytes that one body may be inflated by in one turn, so that a bomb does not hold up the loop.
@@ -142,7 +142,7 @@ impl Server {
             self.on_body(id, Collector::inflate_on);
             self.pump(id);
             self.miss_body(id);
-            if self.wants_input(id) {
+            if self.connections.get(id).is_some_and(Connection::wants_input) {
                 self.effects.push_back(Effect::Read(id));
             }
         }

@@ -29,6 +29,10 @@ pub(super) struct Connection {
     pub(super) ended: bool,
     /// The deadline is that of a head.
     reads_head: bool,
+    /// It waits for the gate.
+    pub(super) outside: bool,
+    /// It has waited, and its next request may begin.
+    pub(super) let_in: bool,
 }
 
 /// Who is at work for a connection.
@@ -69,6 +73,8 @@ impl Server {
             timer_at: NEVER,
             ended: false,
             reads_head: true,
+            outside: false,
+            let_in: false,
         };
         self.connections.insert(id, connection);
         // a client that never says a word has as long as for a head

@@ -157,6 +157,7 @@ impl Server {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(id) else { return };
         let listener = connection.listener;
+        connection.let_in = false;
         let mut exchange = Box::new(Exchange::new(&head, now));
         let fleet = self.fleet.as_deref_mut().expect("the fleet is here while no task is polled");
         fleet.counters.requests += 1;

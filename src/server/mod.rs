@@ -7,6 +7,7 @@ mod body;
 mod connections;
 mod event;
 mod exchange;
+mod gate;
 mod news;
 mod stopping;
 mod tasks;
@@ -36,6 +37,7 @@ use crate::version::STACK_VERSION;
 
 use connections::Connection;
 pub use event::{BatchId, Effect, Event, WorkId};
+use gate::Gate;
 use stopping::Stopping;
 use tasks::{Owner, Running};
 use timing::Timer;
@@ -57,6 +59,7 @@ pub struct Server {
     work: BTreeMap<WorkId, SlotId>,
     last_work: WorkId,
     batcher: Batcher<Owner>,
+    gate: Gate,
     timers: Timers<Timer>,
     /// Connections whose body is being inflated within the budget of each turn.
     inflating: VecDeque<ConnectionId>,
@@ -94,6 +97,7 @@ impl Server {
             work: BTreeMap::new(),
             last_work: 0,
             batcher: Batcher::with_workers(workers),
+            gate: Gate::default(),
             timers: Timers::default(),
             inflating: VecDeque::new(),
             effects: VecDeque::new(),
@@ -127,6 +131,7 @@ impl Server {
         self.now = now;
         self.ring();
         self.inflate_on();
+        self.let_in_late();
         self.settle();
     }
 
@@ -148,12 +153,7 @@ impl Server {
         let fleet = self.fleet();
         let at_once = (!self.inflating.is_empty()).then_some(now);
         let queues = [fleet.action_queue.next_at(now), fleet.rollout.next_at(now)];
-        [at_once, self.timers.wake_at()].into_iter().chain(queues).flatten().min()
-    }
-
-    /// Whether more bytes of this connection can be taken now.
-    pub fn wants_input(&self, connection: ConnectionId) -> bool {
-        self.connections.get(connection).is_some_and(Connection::wants_input)
+        [at_once, self.timers.wake_at(), self.gate_opens_at()].into_iter().chain(queues).flatten().min()
     }
 
     /// What is to be written next on this connection; how many of the slices are filled.

@@ -204,6 +204,7 @@ impl Server {
     }
 
     pub(super) fn answered(&mut self, batch: BatchId, answers: Vec<StoreResult>) {
+        let count = answers.len();
         let mut answers = answers.into_iter();
         for owner in self.batcher.done(batch) {
             // a store that answers too little has failed
@@ -222,6 +223,7 @@ impl Server {
                 Owner::Housekeeping => housekept(&answer),
             }
         }
+        self.let_in_for(count);
     }
 
     /// Gives a task its answer; given back if the task does not wait for it any more.

@@ -5,6 +5,7 @@ mod checking_in;
 mod delivering;
 mod enrolling;
 mod leaving;
+mod gate;
 mod limits;
 mod polling;
 mod stopping;

@@ -102,6 +102,10 @@ impl Server {
             }
             (Stage::Working(task), Phase::Body) => self.body_failed(task, BodyError::TimedOut),
             (Stage::Working(_) | Stage::Parked(_), _) => {}
+            // it waits for us, not we for it
+            (Stage::Idle, _) if connection.outside => {
+                self.set_deadline(id, self.end_of(self.config.server.timeouts.read_header));
+            }
             (Stage::Idle | Stage::Answering(_), _) => self.drop_connection(id),
         }
     }

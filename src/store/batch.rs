@@ -17,6 +17,7 @@ pub struct Batcher<T> {
     lanes: BTreeMap<Lane, LaneState<T>>,
     under_way: BTreeMap<u64, (Lane, Vec<T>)>,
     last_batch: u64,
+    operations: usize,
 }
 
 #[derive(Debug)]
@@ -49,6 +50,7 @@ impl<T> Batcher<T> {
             lanes: Lane::ALL.into_iter().map(lane).collect(),
             under_way: BTreeMap::new(),
             last_batch: 0,
+            operations: 0,
         }
     }
 
@@ -59,6 +61,7 @@ impl<T> Batcher<T> {
             return Err(StoreError::Busy);
         }
         lane.waiting.push_back((whose, operation));
+        self.operations += 1;
         Ok(())
     }
 
@@ -77,6 +80,7 @@ impl<T> Batcher<T> {
     pub fn done(&mut self, batch: u64) -> Vec<T> {
         let Some((lane, owners)) = self.under_way.remove(&batch) else { return Vec::new() };
         self.lane(lane).idle_workers += 1;
+        self.operations -= owners.len();
         owners
     }
 
@@ -88,6 +92,11 @@ impl<T> Batcher<T> {
     /// Whether nothing waits and nothing is under way.
     pub fn is_idle(&self) -> bool {
         self.under_way.is_empty() && self.lanes.values().all(|lane| lane.waiting.is_empty())
+    }
+
+    /// How many operations wait or are under way, in all lanes.
+    pub fn operations(&self) -> usize {
+        self.operations
     }
 
     /// How many operations wait in a lane.

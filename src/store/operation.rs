@@ -12,8 +12,11 @@ use crate::time::Timestamp;
 pub enum Operation {
     /// Is this key good? `Answer::Authenticated`, or `StoreError::KeyRejected` if it is positively not.
     Authenticate(ApiKey),
-    /// `Answer::Agent`, as of this moment (real time, not as of the last refresh).
+    /// `Answer::Agent`, as of this moment (real time, not as of the last refresh). Of `local_metadata` and `components` a store
+    /// may tell the fingerprints only.
     AgentById(String),
+    /// The same with `local_metadata` and `components` whole: `Answer::Agent`.
+    AgentWhole(String),
     /// The agent whose access key has this id: `Answer::Agent`.
     AgentByAccessKey(String),
     /// The agent enrolled under this enrollment_id: `Answer::Agent`, as of this moment.
@@ -207,7 +210,7 @@ impl Operation {
             LatestPolicies | PolicyRevision { .. } | Tokens | Agents { .. } | Actions { .. } => {
                 Lane::Operator
             }
-            ActionDocuments(_) | ResultsOfAction(_) | Cleanup { .. } | Backup(_) => Lane::Operator,
+            AgentWhole(_) | ActionDocuments(_) | ResultsOfAction(_) | Cleanup { .. } | Backup(_) => Lane::Operator,
         }
     }
 

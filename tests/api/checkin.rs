@@ -110,8 +110,8 @@ fn metadata_and_components_are_kept() {
         .check_in(&agent, &saying(json!({ "local_metadata": { "host": "h" }, "components": components })))
         .ok();
     let stored = server.stop().agent(&agent.id);
-    assert_eq!(stored.local_metadata.unwrap().get(), r#"{"host":"h"}"#);
-    assert_eq!(serde_json::from_str::<Value>(stored.components.unwrap().get()).unwrap(), components);
+    assert_eq!(stored.local_metadata.whole().unwrap().get(), r#"{"host":"h"}"#);
+    assert_eq!(serde_json::from_str::<Value>(stored.components.whole().unwrap().get()).unwrap(), components);
 }
 
 #[test]
@@ -123,8 +123,8 @@ fn null_metadata_and_components_leave_the_stored_ones() {
         .ok();
     server.check_in(&agent, &saying(json!({ "local_metadata": null, "components": null }))).ok();
     let stored = server.stop().agent(&agent.id);
-    assert_eq!(stored.local_metadata.unwrap().get(), r#"{"a":1}"#);
-    assert_eq!(stored.components.unwrap().get(), r#"[{"id":"c"}]"#);
+    assert_eq!(stored.local_metadata.whole().unwrap().get(), r#"{"a":1}"#);
+    assert_eq!(stored.components.whole().unwrap().get(), r#"[{"id":"c"}]"#);
 }
 
 #[test]

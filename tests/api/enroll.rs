@@ -54,7 +54,7 @@ fn what_is_written_of_a_new_agent() {
     assert_eq!((stored.action_seq_no, stored.policy_revision_idx), (-1, 0));
     assert_eq!(stored.access_api_key_id, agent.key_id());
     assert_eq!(stored.agent.unwrap().id, agent.id);
-    assert_eq!(stored.local_metadata.unwrap().get(), r#"{"os":"x"}"#);
+    assert_eq!(stored.local_metadata.whole().unwrap().get(), r#"{"os":"x"}"#);
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn a_replacement_keeps_what_the_first_enrolment_wrote() {
     let stored = server.stop().agent("x");
     assert_eq!((stored.kind.as_str(), &stored.tags[..]), ("PERMANENT", &["new".to_owned()][..]));
     assert!(stored.replace_token.is_some());
-    assert_eq!(stored.local_metadata.unwrap().get(), r#"{"new":true}"#);
+    assert_eq!(stored.local_metadata.whole().unwrap().get(), r#"{"new":true}"#);
 }
 
 #[test]

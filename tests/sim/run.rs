@@ -63,7 +63,8 @@ impl Sim {
             |lane| settings.workers(lane),
             [seed as u8; 32],
             now,
-        );
+        )
+        .busy_from(settings.busy_from);
         let agents = (0..settings.agents).map(|_| Agent::new(&mut dice, settings.policies)).collect();
         Sim {
             seed,

@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) readers: usize,
     /// Whether the run ends with a stop of the server instead of its agents' leaving.
     pub(crate) stops: bool,
+    /// Store operations from which on requests wait outside.
+    pub(crate) busy_from: usize,
 }
 
 impl Settings {
@@ -54,6 +56,7 @@ impl Settings {
             misbehaviour: *dice.pick(&[0, 10, 25]),
             readers: dice.between(1, 2) as usize,
             stops: dice.percent(50),
+            busy_from: *dice.pick(&[1, 4, 1_024]),
             config: Arc::new(config),
         }
     }

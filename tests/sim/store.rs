@@ -78,7 +78,7 @@ impl StoreSim {
     }
 
     pub(crate) fn agent(&self, id: &str) -> Option<Agent> {
-        match self.run(Operation::AgentById(id.to_owned())) {
+        match self.run(Operation::AgentWhole(id.to_owned())) {
             Ok(Answer::Agent(agent)) => agent.map(|agent| *agent),
             _ => None,
         }

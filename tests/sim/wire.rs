@@ -277,7 +277,7 @@ impl Sim {
 
     /// Whether the client would give or take something and nobody told it that it can.
     pub(crate) fn is_forgotten(&self, id: ConnectionId, wire: &Wire) -> bool {
-        let can_give = wire.has_more() && !wire.send_planned && self.server.wants_input(id);
+        let can_give = wire.has_more() && !wire.send_planned && self.server.takes_input(id);
         let can_take = !wire.stalled && !wire.take_planned && self.has_output(id);
         can_give || can_take
     }

@@ -30,9 +30,9 @@ pub(super) fn item(agent: &Agent, status: AgentStatus) -> Raw {
         access_api_key_id: &agent.access_api_key_id,
         tags: &agent.tags,
         namespaces: &agent.namespaces,
-        local_metadata: agent.local_metadata.as_ref(),
+        local_metadata: agent.local_metadata.whole(),
         user_provided_metadata: agent.user_provided_metadata.as_ref(),
-        components: agent.components.as_ref(),
+        components: agent.components.whole(),
     })
 }
 

@@ -47,7 +47,7 @@ impl AgentPages {
 
 /// The agent, whole.
 pub(super) async fn agent(cx: &Cx, id: &str) -> Result<Box<Agent>, Refusal> {
-    match cx.store(Operation::AgentById(id.to_owned())).await? {
+    match cx.store(Operation::AgentWhole(id.to_owned())).await? {
         Answer::Agent(Some(agent)) => Ok(agent),
         Answer::Agent(None) => Err(Refusal::NotFound(format!("there is no agent {id}"))),
         _ => Err(Refusal::Internal),

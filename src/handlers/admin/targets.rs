@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::error::Refusal;
 use super::facts::{self, AgentPages};
 use super::filter::Filter;
-use crate::model::Agent;
+use crate::model::{Agent, Detail};
 use crate::store::{Answer, Operation};
 use crate::task::Cx;
 
@@ -91,5 +91,5 @@ async fn named(cx: &Cx, ids: Vec<String>) -> Result<Targets, Refusal> {
 
 /// Without what is large and not needed here.
 fn slim(agent: Agent) -> Agent {
-    Agent { local_metadata: None, components: None, ..agent }
+    Agent { local_metadata: Detail::Absent, components: Detail::Absent, ..agent }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+use rustls::{ProtocolVersion, ServerConfig};
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
 
@@ -57,6 +57,12 @@ impl Session {
     /// Whether application data may flow in neither direction yet.
     pub(crate) fn is_handshaking(&self) -> bool {
         self.0.is_handshaking()
+    }
+
+    /// Whether what rustls says of its own accord after the handshake can wait: tickets and key updates can (RFC 8446, 4.6),
+    /// but before TLS 1.3 the server's Finished comes last.
+    pub(crate) fn may_wait(&self) -> bool {
+        self.0.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 
     /// Takes one step over `incoming`, decrypting in place. Plain bytes go to `received`, bytes for the peer to

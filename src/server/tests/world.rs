@@ -41,6 +41,8 @@ pub(super) struct World {
     /// Every operation that came to the store.
     pub(super) operations: Vec<String>,
     pub(super) exited: bool,
+    /// What clients have yet to send and were not asked for.
+    pub(super) unsent: BTreeMap<ConnectionId, Vec<u8>>,
 }
 
 /// An enrolled agent as its client knows it.
@@ -87,6 +89,7 @@ impl World {
             holds_news: false,
             operations: Vec::new(),
             exited: false,
+            unsent: BTreeMap::new(),
         };
         world.settle();
         world
@@ -140,7 +143,7 @@ impl World {
     }
 
     pub(super) fn agent(&mut self, id: &str) -> Option<Agent> {
-        match self.ask(Operation::AgentById(id.to_owned())) {
+        match self.ask(Operation::AgentWhole(id.to_owned())) {
             Ok(Answer::Agent(agent)) => agent.map(|agent| *agent),
             other => panic!("{other:?}"),
         }
@@ -203,6 +206,11 @@ impl World {
         let connection = SlotId { index: self.connections, generation: 1 };
         self.server.handle(self.now, Event::Opened { connection, listener: Listener::External, tls: false });
         connection
+    }
+
+    /// From so many store operations on, requests wait outside.
+    pub(super) fn busy_from(&mut self, operations: usize) {
+        self.server.gate.busy_from = operations;
     }
 
     /// Bytes of a client, as many as the core takes.
@@ -306,7 +314,11 @@ impl World {
             Effect::Write(connection) => self.take(connection),
             Effect::Close { connection, .. } => assert!(self.closed.insert(connection), "closed twice"),
             Effect::Exit => self.exited = true,
-            Effect::Read(_) => {}
+            Effect::Read(connection) => {
+                if let Some(bytes) = self.unsent.remove(&connection) {
+                    self.server.handle(self.now, Event::Received { connection, bytes: &bytes });
+                }
+            }
         }
     }
 

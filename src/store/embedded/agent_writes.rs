@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::fault::{Fault, Outcome};
 use super::writer::Transaction;
 use crate::model::raw::{is_null, raw};
-use crate::model::{ActionResult, Change, Patch};
+use crate::model::{ActionResult, Change, Fingerprint, Patch};
 use crate::store::documents::{self, Object, seconds};
 use crate::store::{Answer, Enrollment, StoreError, Written};
 use crate::time::Timestamp;
@@ -17,6 +17,14 @@ struct Stored {
     document: String,
     /// Seconds since 1970.
     last_checkin: Option<i64>,
+    fingerprints: Fingerprints,
+}
+
+/// What tells an agent's details from others, as stored beside its document.
+#[derive(Clone, Default, PartialEq)]
+struct Fingerprints {
+    local_metadata: Option<Vec<u8>>,
+    components: Option<Vec<u8>>,
 }
 
 impl Transaction<'_> {
@@ -139,10 +147,12 @@ impl Transaction<'_> {
 
     fn stored(&self, id: &str) -> rusqlite::Result<Option<Stored>> {
         let mut select = self.sql.prepare_cached(
-            "SELECT number, document, last_checkin FROM agents LEFT JOIN agent_checkins USING (number) WHERE id = ?1",
+            "SELECT number, document, last_checkin, local_metadata_fingerprint, components_fingerprint
+             FROM agents LEFT JOIN agent_checkins USING (number) WHERE id = ?1",
         )?;
         let row = select.query_row([id], |row| {
-            Ok(Stored { number: row.get(0)?, document: row.get(1)?, last_checkin: row.get(2)? })
+            let fingerprints = Fingerprints { local_metadata: row.get(3)?, components: row.get(4)? };
+            Ok(Stored { number: row.get(0)?, document: row.get(1)?, last_checkin: row.get(2)?, fingerprints })
         });
         row.optional()
     }
@@ -154,10 +164,14 @@ impl Transaction<'_> {
         object.remove("last_checkin");
         let mut insert = self.sql.prepare_cached(
             "INSERT INTO agents (id, active, policy_id, policy_revision_idx, access_api_key_id, enrollment_id,
-                 enrolled, unenrolled, document)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (id) DO NOTHING",
+                 enrolled, unenrolled, document, local_metadata_fingerprint, components_fingerprint)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT (id) DO NOTHING",
         )?;
-        if insert.execute(Columns::of(&object).params(id))? == 0 {
+        let fingerprints = Fingerprints {
+            local_metadata: local_metadata.and_then(fingerprint),
+            components: components.and_then(fingerprint),
+        };
+        if insert.execute(Columns::of(&object, fingerprints).params(id))? == 0 {
             return Err(StoreError::Conflict.into());
         }
         let number = self.sql.last_insert_rowid();
@@ -170,13 +184,17 @@ impl Transaction<'_> {
 
     fn change_agent(&mut self, stored: &Stored, patch: &Patch) -> Result<(), Fault> {
         let mut object = documents::open(&stored.document)?;
+        let mut fingerprints = stored.fingerprints.clone();
         for (field, change) in &patch.changes {
             let value = match change {
                 Change::Set(value) => Some(&**value),
                 Change::Remove => None,
             };
             match *field {
-                "local_metadata" | "components" => self.set_detail(stored.number, field, value)?,
+                "local_metadata" | "components" => {
+                    self.set_detail(stored.number, field, value)?;
+                    *fingerprints.of(field) = value.and_then(fingerprint);
+                }
                 "last_checkin" => {
                     let text: Option<String> = value.and_then(|value| serde_json::from_str(value.get()).ok());
                     let time = text.as_deref().and_then(Timestamp::parse).map(seconds);
@@ -186,16 +204,16 @@ impl Transaction<'_> {
             }
         }
         self.sequences.agents += 1;
-        self.replace_document(stored, &object)
+        self.replace_document(stored, Columns::of(&object, fingerprints))
     }
 
-    fn replace_document(&self, stored: &Stored, object: &Object<'_>) -> Result<(), Fault> {
-        let columns = Columns::of(object);
+    fn replace_document(&self, stored: &Stored, columns: Columns) -> Result<(), Fault> {
         // most check-ins say what the one before said
-        if columns.document != stored.document {
+        if columns.document != stored.document || columns.fingerprints != stored.fingerprints {
             let mut update = self.sql.prepare_cached(
                 "UPDATE agents SET active = ?2, policy_id = ?3, policy_revision_idx = ?4, access_api_key_id = ?5,
-                     enrollment_id = ?6, enrolled = ?7, unenrolled = ?8, document = ?9
+                     enrollment_id = ?6, enrolled = ?7, unenrolled = ?8, document = ?9,
+                     local_metadata_fingerprint = ?10, components_fingerprint = ?11
                  WHERE number = ?1",
             )?;
             update.execute(columns.params(stored.number))?;
@@ -231,6 +249,16 @@ impl Transaction<'_> {
     }
 }
 
+impl Fingerprints {
+    fn of(&mut self, field: &str) -> &mut Option<Vec<u8>> {
+        if field == "components" { &mut self.components } else { &mut self.local_metadata }
+    }
+}
+
+fn fingerprint(value: &RawValue) -> Option<Vec<u8>> {
+    (!is_null(value)).then(|| Fingerprint::of(value.get()).to_bytes().to_vec())
+}
+
 /// The columns of `agents` that follow from the document.
 struct Columns {
     active: bool,
@@ -241,10 +269,11 @@ struct Columns {
     enrolled: Option<i64>,
     unenrolled: Option<i64>,
     document: String,
+    fingerprints: Fingerprints,
 }
 
 impl Columns {
-    fn of(object: &Object<'_>) -> Self {
+    fn of(object: &Object<'_>, fingerprints: Fingerprints) -> Self {
         let active = object.get("active").is_some_and(|value| value.get() == "true");
         let number = |field| object.get(field).and_then(|value: &&RawValue| value.get().parse().ok());
         let time = |field| documents::time(object, field).map(|time| time.0);
@@ -257,6 +286,7 @@ impl Columns {
             enrolled: time("enrolled_at"),
             unenrolled: time("unenrolled_at").filter(|_| !active),
             document: documents::text(object),
+            fingerprints,
         }
     }
 
@@ -272,6 +302,8 @@ impl Columns {
             self.enrolled,
             self.unenrolled,
             &self.document,
+            &self.fingerprints.local_metadata,
+            &self.fingerprints.components,
         )
     }
 }

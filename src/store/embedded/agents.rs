@@ -5,15 +5,15 @@ use rusqlite::{OptionalExtension, Row, ToSql, params};
 use super::fault::{Fault, Outcome};
 use super::read::Reader;
 use crate::model::raw::Raw;
-use crate::model::{Agent, ApiKey};
+use crate::model::{Agent, ApiKey, Detail, Fingerprint};
 use crate::store::{Answer, StoreError, documents, keys};
 
-/// A whole agent, `WHERE` to be added.
+/// An agent with the fingerprints of its details, `WHERE` to be added.
 macro_rules! select_agent {
     ($which:literal) => {
         concat!(
-            "SELECT id, document, last_checkin, local_metadata, components FROM agents
-             LEFT JOIN agent_checkins USING (number) LEFT JOIN agent_details USING (number) ",
+            "SELECT id, document, last_checkin, local_metadata_fingerprint, components_fingerprint FROM agents
+             LEFT JOIN agent_checkins USING (number) ",
             $which
         )
     };
@@ -33,6 +33,15 @@ impl Reader<'_> {
 
     pub(super) fn agent_by_id(&self, id: &str) -> Outcome {
         self.agent(select_agent!("WHERE id = ?1"), id)
+    }
+
+    pub(super) fn agent_whole(&self, id: &str) -> Outcome {
+        let mut select = self.sql.prepare_cached(
+            "SELECT id, document, last_checkin, local_metadata, components FROM agents
+             LEFT JOIN agent_checkins USING (number) LEFT JOIN agent_details USING (number) WHERE id = ?1",
+        )?;
+        let agent = select.query_row([id], |row| Ok(whole(row))).optional()?;
+        Ok(Answer::Agent(agent.transpose()?.map(Box::new)))
     }
 
     pub(super) fn agent_by_access_key(&self, key_id: &str) -> Outcome {
@@ -70,7 +79,7 @@ impl Reader<'_> {
         let mut agents = Vec::new();
         while let Some(row) = rows.next()? {
             let mut agent = read(row)?;
-            agent.local_metadata = raw_at(row, 3)?;
+            agent.local_metadata = raw_at(row, 3)?.into();
             agents.push(agent);
         }
         Ok(Answer::Agents(agents))
@@ -78,15 +87,22 @@ impl Reader<'_> {
 
     fn agent(&self, sql: &str, key: &str) -> Outcome {
         let mut select = self.sql.prepare_cached(sql)?;
-        let agent = select.query_row([key], |row| Ok(whole(row))).optional()?;
+        let agent = select.query_row([key], |row| Ok(fingerprinted(row))).optional()?;
         Ok(Answer::Agent(agent.transpose()?.map(Box::new)))
     }
 }
 
+fn fingerprinted(row: &Row<'_>) -> Result<Agent, Fault> {
+    let mut agent = read(row)?;
+    agent.local_metadata = fingerprint_at(row, 3)?;
+    agent.components = fingerprint_at(row, 4)?;
+    Ok(agent)
+}
+
 fn whole(row: &Row<'_>) -> Result<Agent, Fault> {
     let mut agent = read(row)?;
-    agent.local_metadata = raw_at(row, 3)?;
-    agent.components = raw_at(row, 4)?;
+    agent.local_metadata = raw_at(row, 3)?.into();
+    agent.components = raw_at(row, 4)?.into();
     Ok(agent)
 }
 
@@ -101,4 +117,9 @@ fn read(row: &Row<'_>) -> Result<Agent, Fault> {
 fn raw_at(row: &Row<'_>, column: usize) -> Result<Option<Raw>, Fault> {
     let text = row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from)?;
     Ok(text.map(documents::trusted).transpose()?)
+}
+
+fn fingerprint_at(row: &Row<'_>, column: usize) -> Result<Detail, Fault> {
+    let bytes = row.get_ref(column)?.as_blob_or_null().map_err(rusqlite::Error::from)?;
+    Ok(bytes.and_then(Fingerprint::from_bytes).map_or(Detail::Absent, Detail::Fingerprint))
 }

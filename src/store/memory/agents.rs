@@ -1,7 +1,7 @@
 //! Agents: reading them, enrolment, check-ins, heartbeats, acknowledgements.
 
 use super::state::{State, StoredAgent};
-use crate::model::{Agent, Patch};
+use crate::model::{Agent, Detail, Patch};
 use crate::store::documents::{self, seconds, unreadable};
 use crate::store::{Answer, Enrollment, StoreError, StoreResult, Written};
 use crate::time::Timestamp;
@@ -45,8 +45,10 @@ impl State {
             }
             let mut agent = read(id, stored)?;
             if policy_id.is_none_or(|policy_id| policy_id == agent.policy_id) {
-                agent.components = None;
-                agent.local_metadata = agent.local_metadata.filter(|_| with_metadata);
+                agent.components = Detail::Absent;
+                if !with_metadata {
+                    agent.local_metadata = Detail::Absent;
+                }
                 agents.push(agent);
             }
         }

@@ -88,7 +88,7 @@ impl State {
         use Operation::*;
         match operation {
             Authenticate(key) => self.authenticate(&key),
-            AgentById(id) => self.agent_by_id(&id),
+            AgentById(id) | AgentWhole(id) => self.agent_by_id(&id),
             AgentByAccessKey(key_id) => self.agent_by_access_key(&key_id),
             AgentByEnrollmentId(enrollment_id) => self.agent_by_enrollment_id(&enrollment_id),
             TokenByKey(key_id) => Ok(self.token_by_key(&key_id)),

@@ -170,7 +170,7 @@ fn absent_and_null_data_stay_apart(fixture: &Fixture) {
     create(fixture, Action { data: None, ..action("absent", &["a"]) });
     create(fixture, Action { data: Some(crate::model::raw::null()), ..action("null", &["a"]) });
     let found = pending_between(fixture, "a", -1, 1);
-    assert_eq!((text(&found[0].data), text(&found[1].data)), (None, Some("null")));
+    assert_eq!((json(&found[0].data), json(&found[1].data)), (None, Some("null")));
 }
 
 fn an_action_reads_as_it_was_written(fixture: &Fixture) {

@@ -11,6 +11,7 @@ on_every_store! {
     fields_nobody_knows_survive,
     large_fields_keep_their_bytes,
     large_fields_can_be_emptied,
+    a_look_up_tells_large_fields_from_others,
     a_changed_access_key_is_found_by,
     last_checkin_can_be_set_like_any_field,
     agents_are_listed_by_id_in_pages,
@@ -49,7 +50,7 @@ fn a_field_is_replaced_whole(fixture: &Fixture) {
     fixture.update("a", details(serde_json::json!({"state": "UPG_FAILED", "metadata": {"x": 1}})));
     fixture.update("a", details(serde_json::json!({"state": "UPG_WATCHING"})));
     let agent = fixture.agent("a").unwrap();
-    assert_eq!(text(&agent.upgrade_details), Some(r#"{"state":"UPG_WATCHING"}"#));
+    assert_eq!(json(&agent.upgrade_details), Some(r#"{"state":"UPG_WATCHING"}"#));
 }
 
 fn a_removed_field_is_gone(fixture: &Fixture) {
@@ -69,7 +70,7 @@ fn fields_nobody_knows_survive(fixture: &Fixture) {
     fixture.check_in("a", NOW, Patch::new().set("last_checkin_status", "online"));
     let agent = fixture.agent("a").unwrap();
     assert!(agent.has_upgrade_attempts);
-    assert_eq!(text(&agent.user_provided_metadata), Some(r#"{"site":7}"#));
+    assert_eq!(json(&agent.user_provided_metadata), Some(r#"{"site":7}"#));
 }
 
 fn large_fields_keep_their_bytes(fixture: &Fixture) {
@@ -92,6 +93,25 @@ fn large_fields_can_be_emptied(fixture: &Fixture) {
     fixture.update("a", Patch::new().remove("components"));
     let agent = fixture.agent("a").unwrap();
     assert_eq!((text(&agent.local_metadata), text(&agent.components)), (None, None));
+}
+
+fn a_look_up_tells_large_fields_from_others(fixture: &Fixture) {
+    let key = fixture.enroll("a");
+    let is = |detail: &Detail, json: &str| match detail {
+        Detail::Absent => false,
+        Detail::Whole(raw) => raw.get() == json,
+        Detail::Fingerprint(fingerprint) => *fingerprint == Fingerprint::of(json),
+    };
+    let by_id = || fixture.find(Operation::AgentById("a".into())).unwrap();
+    assert!(is(&by_id().local_metadata, r#"{"host":{"name":"h"}}"#));
+    assert!(matches!(by_id().components, Detail::Absent));
+    fixture.check_in("a", NOW, Patch::new().set("components", ["c"]));
+    assert!(is(&by_id().components, r#"["c"]"#) && !is(&by_id().components, r#"["d"]"#));
+    fixture.update("a", Patch::new().set("components", ["d"]));
+    let by_key = fixture.find(Operation::AgentByAccessKey(key.id)).unwrap();
+    assert!(is(&by_key.components, r#"["d"]"#) && is(&by_key.local_metadata, r#"{"host":{"name":"h"}}"#));
+    fixture.update("a", Patch::new().remove("components").null("local_metadata"));
+    assert!(matches!((by_id().components, by_id().local_metadata), (Detail::Absent, Detail::Absent)));
 }
 
 fn a_changed_access_key_is_found_by(fixture: &Fixture) {
@@ -134,7 +154,7 @@ fn lists_leave_out_what_is_large(fixture: &Fixture) {
     assert_eq!((text(&listed.local_metadata), text(&listed.components)), (None, None));
     let page = Operation::Agents { policy_id: None, from: String::new(), limit: 1, with_metadata: true };
     let Ok(Answer::Agents(with_metadata)) = fixture.ask(page) else { panic!("no agents") };
-    assert!(with_metadata[0].local_metadata.is_some() && with_metadata[0].components.is_none());
+    assert!(text(&with_metadata[0].local_metadata).is_some() && text(&with_metadata[0].components).is_none());
     assert_eq!(
         (listed.last_checkin, listed.last_checkin_status.as_deref()),
         (Some(NOW.rfc3339()), Some("online"))

@@ -62,7 +62,7 @@ fn an_inactive_namesake_is_deleted_first(fixture: &Fixture) {
     second.invalidate_keys = vec![old.id.clone()];
     let new = fixture.enroll_as(second);
     let agent = fixture.agent("a").unwrap();
-    assert!(agent.active && agent.components.is_none() && agent.last_checkin.is_none());
+    assert!(agent.active && text(&agent.components).is_none() && agent.last_checkin.is_none());
     assert_eq!((agent.policy_revision_idx, agent.access_api_key_id.as_str()), (0, new.id.as_str()));
     assert!(!fixture.is_good(&old) && fixture.is_good(&new));
 }

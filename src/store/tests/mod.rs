@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::raw::{Raw, raw};
-use crate::model::{Agent, ApiKey, EnrollmentToken, Patch};
+use crate::model::{Agent, ApiKey, Detail, EnrollmentToken, Fingerprint, Patch};
 use crate::time::Timestamp;
 
 /// 2023-11-14T22:13:20Z: the present of all tests.
@@ -105,7 +105,7 @@ impl Fixture {
     }
 
     pub(super) fn agent(&self, id: &str) -> Option<Agent> {
-        self.find(Operation::AgentById(id.to_owned()))
+        self.find(Operation::AgentWhole(id.to_owned()))
     }
 
     pub(super) fn update(&self, agent: &str, patch: Patch) {
@@ -197,6 +197,10 @@ pub(super) fn action(action_id: &str, agents: &[&str]) -> Action {
     }
 }
 
-pub(super) fn text(raw: &Option<Raw>) -> Option<&str> {
+pub(super) fn text(detail: &Detail) -> Option<&str> {
+    detail.whole().map(|raw| raw.get())
+}
+
+pub(super) fn json(raw: &Option<Raw>) -> Option<&str> {
     raw.as_ref().map(|raw| raw.get())
 }

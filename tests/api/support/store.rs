@@ -68,7 +68,7 @@ impl Opened {
     }
 
     pub(crate) fn agent(&self, id: &str) -> Option<Agent> {
-        match self.run(Operation::AgentById(id.to_owned())) {
+        match self.run(Operation::AgentWhole(id.to_owned())) {
             Answer::Agent(agent) => agent.map(|agent| *agent),
             other => panic!("{other:?}"),
         }

@@ -65,7 +65,7 @@ impl World {
 
     /// An agent's document.
     pub(super) fn agent(&mut self, id: &str) -> Agent {
-        match self.ask(Operation::AgentById(id.to_owned())) {
+        match self.ask(Operation::AgentWhole(id.to_owned())) {
             Answer::Agent(Some(agent)) => *agent,
             other => panic!("{other:?}"),
         }

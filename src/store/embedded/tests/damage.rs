@@ -5,6 +5,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
 use super::*;
+use crate::store::embedded::schema::STEPS;
 
 /// A directory with a database of some hundred agents in it.
 fn filled() -> (tempfile::TempDir, PathBuf) {
@@ -94,7 +95,8 @@ fn a_newer_schema_is_refused_and_left_alone() {
     let (directory, _) = filled();
     look(directory.path()).pragma_update(None, "user_version", 99).unwrap();
     let error = refusal(directory.path());
-    assert!(matches!(error, OpenError::Newer { found: 99, known: 1, .. }), "{error:?}");
+    let newer = matches!(error, OpenError::Newer { found: 99, known, .. } if known == STEPS.len());
+    assert!(newer, "{error:?}");
     assert!(error.to_string().contains("fleet.db"), "{error}");
     let version: i64 =
         look(directory.path()).pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();

@@ -1,0 +1,106 @@
+//! Who may begin a request while the store is busy. Clients that come all at once wait outside, their bytes in the kernel,
+//! until those inside have got on: what a request holds while it waits for the store is held by a bounded number.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::connection::ConnectionId;
+
+use super::connections::Stage;
+use super::{Effect, Server};
+use crate::http::Phase;
+
+/// Store operations waiting or under way from which on further requests wait outside.
+const OPERATIONS_BUSY: usize = 1_024;
+/// Even if the store answers nothing (it hangs, or those inside need it not), some are let in after this time...
+const LET_IN_EVERY: Duration = Duration::from_millis(20);
+/// ...so many.
+const LET_IN_AT_ONCE: usize = 64;
+
+/// Connections whose next request is not read yet, in the order in which it was noticed. At most all connections.
+#[derive(Debug)]
+pub(super) struct Gate {
+    pub(super) busy_from: usize,
+    outside: VecDeque<ConnectionId>,
+    /// When some are let in whatever the store does.
+    opens_at: Duration,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Gate { busy_from: OPERATIONS_BUSY, outside: VecDeque::new(), opens_at: Duration::ZERO }
+    }
+}
+
+impl Server {
+    /// Whether more bytes of this connection can be taken now. If not, [`Effect::Read`] tells when they can.
+    pub fn wants_input(&mut self, id: ConnectionId) -> bool {
+        if self.takes_input(id) {
+            return true;
+        }
+        let Some(connection) = self.connections.get_mut(id).filter(|connection| connection.wants_input())
+        else {
+            return false;
+        };
+        if !std::mem::replace(&mut connection.outside, true) {
+            if self.gate.outside.is_empty() {
+                self.gate.opens_at = self.now.mono + LET_IN_EVERY;
+            }
+            self.gate.outside.push_back(id);
+        }
+        false
+    }
+
+    /// The same, without a place in the queue where they cannot.
+    pub fn takes_input(&self, id: ConnectionId) -> bool {
+        let Some(connection) = self.connections.get(id) else { return false };
+        let begins = connection.stage == Stage::Idle && connection.http.phase() == Phase::Idle;
+        let waits = begins && !connection.let_in && (self.room() == 0 || !self.gate.outside.is_empty());
+        connection.wants_input() && !waits
+    }
+
+    /// From so many operations on further requests wait outside: for a simulation that has few.
+    pub fn busy_from(mut self, operations: usize) -> Self {
+        self.gate.busy_from = operations;
+        self
+    }
+
+    fn room(&self) -> usize {
+        self.gate.busy_from.saturating_sub(self.batcher.operations())
+    }
+
+    /// Operations were answered: as many may come in, as far as there is room.
+    pub(super) fn let_in_for(&mut self, answers: usize) {
+        self.let_in(answers.min(self.room()));
+    }
+
+    /// Lets some in whose time has come.
+    pub(super) fn let_in_late(&mut self) {
+        if self.gate_opens_at().is_some_and(|at| at <= self.now.mono) {
+            self.let_in(LET_IN_AT_ONCE);
+        }
+    }
+
+    /// When [`Server::let_in_late`] is due.
+    pub(super) fn gate_opens_at(&self) -> Option<Duration> {
+        (!self.gate.outside.is_empty()).then_some(self.gate.opens_at)
+    }
+
+    fn let_in(&mut self, count: usize) {
+        let count = count.min(self.gate.outside.len());
+        for id in self.gate.outside.drain(..count).collect::<Vec<_>>() {
+            // one that is gone by now has given up its place
+            let Some(connection) = self.connections.get_mut(id) else { continue };
+            connection.outside = false;
+            connection.let_in = true;
+            self.effects.push_back(Effect::Read(id));
+            self.set_deadline(id, self.end_of(self.config.server.timeouts.read_header));
+        }
+        if count > 0 {
+            self.gate.opens_at = self.now.mono + LET_IN_EVERY;
+        }
+        if self.gate.outside.is_empty() {
+            self.gate.outside = VecDeque::new();
+        }
+    }
+}
