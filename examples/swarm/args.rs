@@ -30,6 +30,8 @@ pub(crate) enum Scenario {
     Storm(Options),
     /// One agent alone: enrolment, check-in that returns at once, ack
     Latency(LatencyOptions),
+    /// Start the server again and again: how long until its first answer
+    Start(StartOptions),
     /// The machine alone: an echo of messages of the given sizes
     Floor(FloorOptions),
     /// Print a policy of a given size, to roll out
@@ -119,6 +121,25 @@ pub(crate) struct LatencyOptions {
     /// Measurements of each kind
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) rounds: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct StartOptions {
+    /// Address that the server will have, such as https://localhost:8220; loopback only
+    #[arg(long)]
+    pub(crate) url: String,
+    /// Command that starts the server and becomes it
+    #[arg(long)]
+    pub(crate) server: String,
+    /// Starts to measure
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
+    /// Key exchange to offer
+    #[arg(long, value_enum, default_value = "x25519")]
+    pub(crate) key_exchange: KeyExchange,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]

@@ -48,7 +48,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Arguments, Scenario};
-use scenarios::{enroll, latency, park, reconnect, rollout, storm};
+use scenarios::{enroll, latency, park, reconnect, rollout, start, storm};
 
 #[expect(clippy::print_stderr, reason = "a command line program")]
 fn main() -> ExitCode {
@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         Scenario::Reconnect(options) => reconnect::run(&options),
         Scenario::Storm(options) => storm::run(&options),
         Scenario::Latency(options) => latency::run(&options),
+        Scenario::Start(options) => start::run(&options),
         Scenario::Floor(options) => floor::run(&options),
         Scenario::FloorServe(options) => floor::serve(&options),
         Scenario::Policy(options) => print_policy(&options),

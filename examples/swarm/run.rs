@@ -206,7 +206,7 @@ fn agents(options: &Options) -> Result<Vec<Agent>, String> {
 }
 
 /// The swarm is for measuring on one machine, never for loading somebody's server.
-fn loopback(target: &Target) -> Result<SocketAddr, String> {
+pub(crate) fn loopback(target: &Target) -> Result<SocketAddr, String> {
     let addresses = target.addresses()?;
     match addresses.iter().find(|address| !address.ip().is_loopback()) {
         Some(address) => Err(format!(

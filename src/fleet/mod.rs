@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use sha2::{Digest, Sha256};
 
 use crate::api::action::is_delivered;
 use crate::api::user_agent::Version;
@@ -122,7 +123,8 @@ pub struct ActionFacts {
 }
 
 struct KeyFacts {
-    secret: String,
+    /// SHA-256 of the secret part: it tells one from another, and the secret itself is not kept.
+    secret: [u8; 32],
     good: bool,
 }
 
@@ -272,7 +274,7 @@ impl Fleet {
     pub fn key_state(&mut self, key: &ApiKey, now: Duration) -> KeyState {
         use subtle::ConstantTimeEq;
         match self.keys.get(&key.id, now) {
-            Some(facts) if bool::from(facts.secret.as_bytes().ct_eq(key.secret.as_bytes())) => {
+            Some(facts) if bool::from(facts.secret.ct_eq(&digest(&key.secret))) => {
                 if facts.good {
                     KeyState::Good
                 } else {
@@ -289,7 +291,7 @@ impl Fleet {
         let (life, jitter) = (cache.ttl_api_key, cache.jitter_api_key);
         let shorter = self.random_below(jitter);
         let life = if shorter < life { life - shorter } else { life };
-        self.keys.insert(key.id.clone(), KeyFacts { secret: key.secret.clone(), good: true }, now + life);
+        self.keys.insert(key.id.clone(), KeyFacts { secret: digest(&key.secret), good: true }, now + life);
     }
 
     /// Remembers for a moment that a key was refused.
@@ -298,7 +300,7 @@ impl Fleet {
         if key.id.len() + key.secret.len() > REFUSED_KEY_BYTES_MAX {
             return;
         }
-        let facts = KeyFacts { secret: key.secret.clone(), good: false };
+        let facts = KeyFacts { secret: digest(&key.secret), good: false };
         self.keys.insert(key.id.clone(), facts, now + REFUSED_KEY_LIVES);
     }
 
@@ -341,6 +343,10 @@ impl Fleet {
         let rest = end.saturating_sub(now.mono);
         if jitter < rest { end - self.random_below(jitter) } else { end }
     }
+}
+
+fn digest(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
 }
 
 /// Says what an operator has to remove by hand.

@@ -49,7 +49,7 @@ async fn check_in_agent(cx: &Cx, request: &Request, agent: Box<Agent>) -> Result
     let ignores_policy = cx.fleet(|fleet| fleet.config.server.feature_flags.ignore_checkin_policy_id);
     let changes = update(&agent, &said, &version, acknowledged, ignores_policy)?;
     let seat = cx.fleet(|fleet| fleet.claim(&agent.id, &agent.policy_id, revision_idx, after));
-    let pending = record_and_search(cx, &agent, changes, after).await;
+    let pending = record_and_search(cx, &agent, seat, changes, after).await;
     let gzip = accepts_gzip(request.head.header("accept-encoding"));
     match pending {
         Ok(delivery) if !delivery.ack_token.is_empty() => Ok(cx.fleet(|fleet| {
@@ -139,9 +139,7 @@ fn update(
     if let Some(seq_no) = acknowledged.filter(|seq_no| *seq_no != agent.action_seq_no) {
         patch = patch.set("action_seq_no", [seq_no]);
     }
-    if let Some(metadata) =
-        said.local_metadata.as_ref().filter(|said| differs(&agent.local_metadata, said))
-    {
+    if let Some(metadata) = said.local_metadata.as_ref().filter(|said| differs(&agent.local_metadata, said)) {
         check_depth("local_metadata", metadata)?;
         patch = patch.set("local_metadata", metadata);
     }
@@ -202,12 +200,19 @@ fn same_json(one: &Raw, other: &Raw) -> bool {
 }
 
 /// 5 and 7. Writes the check-in and searches what is pending, at once.
-async fn record_and_search(cx: &Cx, agent: &Agent, patch: Patch, after: i64) -> Result<Delivery, ApiError> {
+async fn record_and_search(
+    cx: &Cx,
+    agent: &Agent,
+    seat: SeatId,
+    patch: Patch,
+    after: i64,
+) -> Result<Delivery, ApiError> {
     let now = cx.now();
     let mut operations = Vec::with_capacity(2);
     let up_to = cx.fleet(|fleet| {
         if patch.is_empty() {
-            fleet.beats.note(agent.id.as_str().into(), now.mono);
+            let shared = fleet.lot.get(seat).map(|seat| seat.agent.clone());
+            fleet.beats.note(shared.unwrap_or_else(|| agent.id.as_str().into()), now.mono);
         } else {
             fleet.beats.forget(&agent.id);
             operations.push(Operation::CheckIn { agent: agent.id.clone(), at: now.wall, patch });

@@ -154,7 +154,8 @@ impl Network {
         let outgoing = self.buffers.outgoing.filled();
         if !outgoing.is_empty() {
             let held = std::mem::take(&mut connection.held);
-            let together = if held.is_empty() { Cow::from(outgoing) } else { [&held, outgoing].concat().into() };
+            let together =
+                if held.is_empty() { Cow::from(outgoing) } else { [&held, outgoing].concat().into() };
             let written = connection.write(&together);
             if written < together.len() {
                 connection.blocked = together[written..].into();

@@ -11,7 +11,7 @@ use super::{Effect, Server};
 use crate::http::Phase;
 
 /// Store operations waiting or under way from which on further requests wait outside.
-const OPERATIONS_BUSY: usize = 1_024;
+const OPERATIONS_BUSY: usize = 256;
 /// Even if the store answers nothing (it hangs, or those inside need it not), some are let in after this time...
 const LET_IN_EVERY: Duration = Duration::from_millis(20);
 /// ...so many.

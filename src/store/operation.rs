@@ -210,7 +210,9 @@ impl Operation {
             LatestPolicies | PolicyRevision { .. } | Tokens | Agents { .. } | Actions { .. } => {
                 Lane::Operator
             }
-            AgentWhole(_) | ActionDocuments(_) | ResultsOfAction(_) | Cleanup { .. } | Backup(_) => Lane::Operator,
+            AgentWhole(_) | ActionDocuments(_) | ResultsOfAction(_) | Cleanup { .. } | Backup(_) => {
+                Lane::Operator
+            }
         }
     }
 

@@ -6,5 +6,6 @@ pub(crate) mod park;
 pub(crate) mod probe;
 pub(crate) mod reconnect;
 pub(crate) mod rollout;
+pub(crate) mod start;
 pub(crate) mod storm;
 pub(crate) mod trigger;

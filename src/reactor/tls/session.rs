@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use rustls::{ProtocolVersion, ServerConfig};
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
+use rustls::{ProtocolVersion, ServerConfig};
 
 /// Most that a record takes on the wire (RFC 5246, 6.2.3: 2^14 + 2,048, and the header).
 pub(crate) const RECORD_BYTES_MAX: usize = 16_384 + 2_048 + 5;

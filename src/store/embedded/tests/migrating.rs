@@ -70,7 +70,8 @@ fn every_table_is_strict() {
 fn an_agent_stored_before_fingerprints_were_has_none_until_it_says_its_details_again() {
     let mut connection = connection();
     apply(&mut connection, &STEPS[..1]).unwrap();
-    let insert = "INSERT INTO agents (number, id, active, policy_id, policy_revision_idx, access_api_key_id, document)
+    let insert =
+        "INSERT INTO agents (number, id, active, policy_id, policy_revision_idx, access_api_key_id, document)
                   VALUES (1, 'a', 1, 'p', 1, 'k', '{}'); INSERT INTO agent_details VALUES (1, '{}', '[]');";
     connection.execute_batch(insert).unwrap();
     assert_eq!(apply(&mut connection, STEPS).unwrap(), 1);
