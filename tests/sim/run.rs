@@ -58,12 +58,7 @@ impl Sim {
         let mut dice = Dice::new(seed);
         let settings = Settings::new(&mut dice);
         let now = Now { mono: Duration::ZERO, wall: START };
-        let server = Server::with_workers(
-            settings.config.clone(),
-            |lane| settings.workers(lane),
-            [seed as u8; 32],
-            now,
-        );
+        let server = Server::with_lanes(settings.config.clone(), settings.lanes(), [seed as u8; 32], now);
         let agents = (0..settings.agents).map(|_| Agent::new(&mut dice, settings.policies)).collect();
         Sim {
             seed,

@@ -1,0 +1,3 @@
+//! The store in an Elasticsearch cluster (elasticsearch.md). Nothing outside knows ureq, or a query.
+
+mod client;
