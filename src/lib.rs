@@ -10,6 +10,7 @@ pub mod timers;
 pub mod config;
 pub mod log;
 pub mod metrics;
+pub mod tls;
 pub mod http;
 pub mod connection;
 pub mod model;
