@@ -310,6 +310,14 @@ fn only_the_reactor_knows_mio() {
 }
 
 #[test]
+fn only_the_client_of_elasticsearch_knows_ureq() {
+    hold(
+        "nothing outside store/elastic/client knows ureq",
+        known_anywhere_outside(&["ureq::", "use ureq"], &["src/store/elastic/client/"]),
+    );
+}
+
+#[test]
 fn only_the_reactor_reads_the_clock() {
     let needles = ["Instant::now", "SystemTime::now", "now_utc()", ".elapsed()"];
     hold("time comes in as an argument", known_anywhere_outside(&needles, CLOCK_READERS));
