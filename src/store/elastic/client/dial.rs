@@ -24,6 +24,10 @@ use super::tunnel;
 const RESOLVE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// For a connection to one of them.
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(10);
+/// For a proxy to say whether there is a way.
+const PROXY_WAIT_MAX: Duration = Duration::from_secs(10);
+/// For a handshake, from the first byte to the last.
+const HANDSHAKE_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -47,20 +51,37 @@ pub(super) enum DialError {
     },
 }
 
+/// How long each step may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waits {
+    pub(super) resolve: Duration,
+    pub(super) connect: Duration,
+    pub(super) proxy: Duration,
+    pub(super) handshake: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Waits {
+            resolve: RESOLVE_WAIT_MAX,
+            connect: CONNECT_WAIT_MAX,
+            proxy: PROXY_WAIT_MAX,
+            handshake: HANDSHAKE_WAIT_MAX,
+        }
+    }
+}
+
 /// Makes connections.
 pub(super) struct Dialer {
-    proxies: Proxies,
+    pub(super) proxies: Proxies,
     /// `None`: neither host nor proxy is reached over TLS.
-    security: Option<Security>,
-    clock: Clock,
+    pub(super) security: Option<Security>,
+    /// When the files of TLS are looked at again.
+    pub(super) clock: Clock,
+    pub(super) waits: Waits,
 }
 
 impl Dialer {
-    /// A dialer by the settings' proxies and TLS.
-    pub(super) fn new(proxies: Proxies, security: Option<Security>, clock: Clock) -> Self {
-        Dialer { proxies, security, clock }
-    }
-
     fn dial(&self, details: &ConnectionDetails<'_>) -> Result<Box<dyn Transport>, Error> {
         match self.proxies.of(details.uri) {
             None => {
@@ -90,7 +111,8 @@ impl Dialer {
             let authorization = proxy.authorization().cloned();
             return Ok(Box::new(Forwarded::new(socket, format!("http://{target}"), authorization)));
         }
-        let tunnel = tunnel::open(socket, &target, proxy, &self.proxies.headers, details);
+        let question = tunnel::question(&target, proxy, &self.proxies.headers);
+        let tunnel = tunnel::open(socket, &question, self.waits.proxy, details);
         let tunnel = tunnel.map_err(|error| {
             Error::from(DialError::Proxy { proxy: proxy.shown(), reason: error.to_string() })
         })?;
@@ -111,9 +133,9 @@ impl Dialer {
 
     fn socket(&self, to: &Uri, details: &ConnectionDetails<'_>) -> Result<Box<dyn Transport>, Error> {
         let unresolved = |_| DialError::Unresolved(to.host().unwrap_or_default().to_owned());
-        let resolved = DefaultResolver::default().resolve(to, details.config, within(RESOLVE_WAIT_MAX));
+        let resolved = DefaultResolver::default().resolve(to, details.config, within(self.waits.resolve));
         let addresses: &[SocketAddr] = &resolved.map_err(unresolved)?;
-        let socket = Socket::connect(addresses, CONNECT_WAIT_MAX);
+        let socket = Socket::connect(addresses, self.waits.connect);
         let socket = socket.map_err(|error| DialError::Unconnected(cause(&error)))?;
         // fails when the client is closed
         (details.register_shutdown)(socket.shutdown_handle())?;
@@ -130,7 +152,7 @@ impl Dialer {
             return Err(DialError::Handshake("there are no settings".to_owned()).into());
         };
         let config = security.current((self.clock)());
-        match Encrypted::handshake(inner, host, config, details) {
+        match Encrypted::handshake(inner, host, config, self.waits.handshake, details) {
             Ok(encrypted) => Ok(Box::new(encrypted)),
             Err(error) => Err(DialError::Handshake(cause(&error)).into()),
         }

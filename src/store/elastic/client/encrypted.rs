@@ -14,9 +14,6 @@ use ureq::{Error, Timeout};
 
 use super::socket::{INPUT_BYTES, OUTPUT_BYTES};
 
-/// For a handshake, from the first byte to the last.
-pub(super) const HANDSHAKE_WAIT_MAX: Duration = Duration::from_secs(10);
-
 /// The encrypted connection.
 pub(super) struct Encrypted {
     stream: StreamOwned<ClientConnection, TransportAdapter>,
@@ -29,12 +26,13 @@ impl Encrypted {
         inner: Box<dyn Transport>,
         host: &str,
         config: Arc<ClientConfig>,
+        wait_max: Duration,
         details: &ConnectionDetails<'_>,
     ) -> io::Result<Self> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let mut connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
         let mut inner = TransportAdapter::new(inner, Arc::clone(&details.current_time));
-        inner.set_timeout(within(HANDSHAKE_WAIT_MAX));
+        inner.set_timeout(within(wait_max));
         connection.complete_io(&mut inner)?;
         Ok(Encrypted {
             stream: StreamOwned::new(connection, inner),

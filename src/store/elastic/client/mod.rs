@@ -32,7 +32,7 @@ pub(super) use error::{ClientError, SendError};
 pub(super) use request::{Request, Response};
 
 use self::clock::Clock;
-use self::dial::{Dialer, Later};
+use self::dial::{Dialer, Later, Waits};
 use self::error::Failure;
 use self::hosts::Hosts;
 use self::proxy::Proxies;
@@ -77,16 +77,16 @@ struct Host {
 impl Client {
     /// A client of the cluster in the settings; connects to nothing yet.
     pub(super) fn new(settings: &Elasticsearch) -> Result<Client, ClientError> {
-        Self::with_clock(settings, clock::from_now())
+        Self::with(settings, clock::from_now(), Waits::default())
     }
 
-    fn with_clock(settings: &Elasticsearch, clock: Clock) -> Result<Client, ClientError> {
+    fn with(settings: &Elasticsearch, clock: Clock, waits: Waits) -> Result<Client, ClientError> {
         let hosts: Result<Vec<Host>, ClientError> =
             settings.hosts.iter().map(|url| Host::new(url, settings.connections_per_host_max)).collect();
         let hosts = hosts?;
         let token = settings.service_token.as_ref().map(headers::bearer).transpose()?;
         Ok(Client {
-            agent: Agent::with_parts(agent_config(settings), dialer(settings, &clock)?, Later),
+            agent: Agent::with_parts(agent_config(settings), dialer(settings, &clock, waits)?, Later),
             health: Mutex::new(Hosts::new(hosts.len())),
             hosts,
             headers: headers::common(&settings.headers)?,
@@ -270,7 +270,7 @@ fn agent_config(settings: &Elasticsearch) -> ureq::config::Config {
         .build()
 }
 
-fn dialer(settings: &Elasticsearch, clock: &Clock) -> Result<Dialer, ClientError> {
+fn dialer(settings: &Elasticsearch, clock: &Clock, waits: Waits) -> Result<Dialer, ClientError> {
     let proxies = Proxies::new(settings)?;
     let is_https = |url: &String| url.starts_with("https:");
     let security = if settings.hosts.iter().any(is_https) || proxies.any_https() {
@@ -278,5 +278,5 @@ fn dialer(settings: &Elasticsearch, clock: &Clock) -> Result<Dialer, ClientError
     } else {
         None
     };
-    Ok(Dialer::new(proxies, security, Arc::clone(clock)))
+    Ok(Dialer { proxies, security, clock: Arc::clone(clock), waits })
 }

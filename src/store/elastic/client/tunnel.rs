@@ -8,10 +8,8 @@ use ureq::unversioned::transport::{ConnectionDetails, Transport, TransportAdapte
 
 use super::encrypted::within;
 use super::proxy::ProxyServer;
-use crate::config::Header;
+use crate::config::{Header, Secret};
 
-/// For a proxy to say whether there is a way.
-const PROXY_WAIT_MAX: Duration = Duration::from_secs(10);
 /// The head of a proxy's answer.
 const PROXY_HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Header lines in it.
@@ -32,17 +30,16 @@ pub(super) enum TunnelError {
     Broken(#[from] io::Error),
 }
 
-/// Opens a way over `inner`, which is connected to `proxy`, to `target`, `HOST:PORT`; returns the connection to it.
+/// Asks over `inner`, which is connected to a proxy, for a way; returns the connection to the target.
 pub(super) fn open(
     inner: Box<dyn Transport>,
-    target: &str,
-    proxy: &ProxyServer,
-    headers: &[Header],
+    question: &Secret,
+    wait_max: Duration,
     details: &ConnectionDetails<'_>,
 ) -> Result<Box<dyn Transport>, TunnelError> {
     let mut stream = TransportAdapter::new(inner, Arc::clone(&details.current_time));
-    stream.set_timeout(within(PROXY_WAIT_MAX));
-    stream.write_all(question(target, proxy, headers).as_bytes())?;
+    stream.set_timeout(within(wait_max));
+    stream.write_all(question.expose().as_bytes())?;
     match status(&head(&mut stream)?) {
         Some(200..=299) => Ok(stream.into_inner()),
         Some(status) => Err(TunnelError::Refused(status)),
@@ -50,7 +47,8 @@ pub(super) fn open(
     }
 }
 
-fn question(target: &str, proxy: &ProxyServer, headers: &[Header]) -> String {
+/// The request for a way to `target`, `HOST:PORT`, with the proxy's credentials.
+pub(super) fn question(target: &str, proxy: &ProxyServer, headers: &[Header]) -> Secret {
     let mut question = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
     let mut field = |name: &str, value: &str| question.push_str(&format!("{name}: {value}\r\n"));
     for header in headers {
@@ -64,7 +62,7 @@ fn question(target: &str, proxy: &ProxyServer, headers: &[Header]) -> String {
         field(PROXY_AUTHORIZATION, authorization.expose());
     }
     question.push_str("\r\n");
-    question
+    Secret::new(question)
 }
 
 /// Reads up to the empty line and not a byte further: what follows is the target's.

@@ -9,9 +9,9 @@ use super::certificates::{
     Pair, Serving, ca, client_with, inline, params, pem, settings_with, signed, trusting,
 };
 use super::server::{Server, elasticsearch};
-use super::support::{Hand, TOKEN, error_of, get, settings, succeed};
+use super::support::{Hand, TOKEN, error_of, get, hasty, settings, succeed};
 use crate::config::{ClientIdentity, ClientTls, PemSource, Protocol, Secret};
-use crate::store::elastic::client::{Client, ClientError};
+use crate::store::elastic::client::{Client, ClientError, SendError};
 
 fn identity(pair: &Pair) -> ClientIdentity {
     ClientIdentity {
@@ -74,6 +74,23 @@ fn a_server_that_speaks_no_tls_or_nothing_is_not_reached() {
     let server = Server::plain(|_| Ok(()));
     let text = error_of(&client_with(server.https(), ClientTls::default()), &get()).to_string();
     assert!(text.contains("is not reached: TLS: "), "{text}");
+}
+
+#[test]
+fn a_handshake_that_does_not_go_on_is_given_up_in_time() {
+    let silent = Server::plain(|peer| peer.wait_for_end());
+    // the header of a record, and then a byte of it now and then
+    let slow = Server::plain(|peer| {
+        peer.say([22, 3, 3, 64, 0, 2, 0, 63, 252])?;
+        loop {
+            peer.say([0])?;
+        }
+    });
+    for server in [silent, slow] {
+        let error = error_of(&hasty(&settings(&[server.https()])), &get());
+        assert!(matches!(error, SendError::NotReached { .. }), "{error}");
+        assert!(error.to_string().contains("TLS: "), "{error}");
+    }
 }
 
 #[test]

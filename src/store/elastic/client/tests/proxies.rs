@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::certificates::{Serving, ca, params, settings_with, signed, trusting};
 use super::server::{Peer, Server, elasticsearch};
-use super::support::{TOKEN, closed_port, error_of, get, post, settings, succeed};
+use super::support::{TOKEN, closed_port, error_of, get, hasty, post, settings, succeed};
 use crate::config::{Elasticsearch, EnvironmentProxies, Header, Proxy, Secret};
 use crate::store::elastic::client::{Client, SendError};
 
@@ -154,6 +154,18 @@ fn a_proxys_answer_without_end_is_given_up() {
     });
     let client = client(settings(&["https://es.invalid:9200".to_owned()]), &proxy.http());
     assert!(error_of(&client, &get()).to_string().contains("not HTTP"));
+}
+
+#[test]
+fn a_silent_proxy_is_given_up_in_time() {
+    let proxy = Server::plain(|peer| {
+        peer.take()?;
+        peer.wait_for_end()
+    });
+    let settings = settings(&["https://es.invalid:9200".to_owned()]);
+    let client = hasty(&Elasticsearch { proxy: Proxy::Url(Secret::new(proxy.http())), ..settings });
+    let text = error_of(&client, &get()).to_string();
+    assert!(text.contains(&format!("proxy {}: nothing came in time", proxy.http())), "{text}");
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::config::{Elasticsearch, Secret};
+use crate::store::elastic::client::clock;
+use crate::store::elastic::client::dial::Waits;
 use crate::store::elastic::client::{Client, Request, SendError};
 
 /// No test waits longer for what does not come.
@@ -47,8 +49,15 @@ impl Hand {
     pub(super) fn client_of(&self, settings: &Elasticsearch) -> Client {
         let hand = self.clone();
         let clock = Arc::new(move || Duration::from_secs(hand.0.load(Ordering::SeqCst)));
-        Client::with_clock(settings, clock).unwrap()
+        Client::with(settings, clock, Waits::default()).unwrap()
     }
+}
+
+/// A client that waits only for a moment while it connects.
+pub(super) fn hasty(settings: &Elasticsearch) -> Client {
+    let moment = Duration::from_millis(50);
+    let waits = Waits { proxy: moment, handshake: moment, ..Waits::default() };
+    Client::with(settings, clock::from_now(), waits).unwrap()
 }
 
 /// `GET /`, which may be repeated.
