@@ -43,7 +43,10 @@ impl<T> Batcher<T> {
     pub fn new(plan: Lanes) -> Self {
         let lane = |lane: Lane| {
             let idle_workers = plan.workers[lane.index()];
-            (lane, LaneState { waiting: VecDeque::new(), idle_workers, batch_max: plan.batch_max[lane.index()] })
+            (
+                lane,
+                LaneState { waiting: VecDeque::new(), idle_workers, batch_max: plan.batch_max[lane.index()] },
+            )
         };
         Batcher {
             lane_of: plan.of,

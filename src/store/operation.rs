@@ -212,7 +212,11 @@ pub struct Lanes {
 impl Default for Lanes {
     /// One worker for each lane but [`Lane::Refresh`] and [`Lane::Single`], which nothing uses.
     fn default() -> Self {
-        Lanes { of: Operation::lane, workers: [1, 1, 1, 0, 1, 0], batch_max: [BATCH_OPERATIONS_MAX; Lane::ALL.len()] }
+        Lanes {
+            of: Operation::lane,
+            workers: [1, 1, 1, 0, 1, 0],
+            batch_max: [BATCH_OPERATIONS_MAX; Lane::ALL.len()],
+        }
     }
 }
 
