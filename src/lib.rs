@@ -1,7 +1,8 @@
 //! A control plane for Elastic Agents: a drop-in replacement for Fleet Server.
 //!
 //! Modules in dependency order; a module uses only what stands above it. Nothing below
-//! [`reactor`] knows mio, nothing outside `store::embedded` knows SQL.
+//! [`reactor`] knows mio, nothing outside `store::embedded` knows SQL, nothing outside
+//! `store::elastic` knows HTTP to Elasticsearch.
 
 pub mod version;
 pub mod time;
@@ -10,6 +11,7 @@ pub mod timers;
 pub mod config;
 pub mod log;
 pub mod metrics;
+pub mod tls;
 pub mod http;
 pub mod connection;
 pub mod model;

@@ -22,10 +22,12 @@ const CLOCK_READERS: &[&str] = &[
     "src/reactor/",
     // the time stamp of a line, on which nothing depends
     "src/log/",
+    // threads that wait for the network anyway: when a host is tried again
+    "src/store/elastic/client/clock.rs",
 ];
 
-/// Where threads may be made: the workers, the thread that writes the log, the watch.
-const THREAD_MAKERS: &[&str] = &["src/store/pool", "src/log/", "src/serve"];
+/// Where threads may be made: the workers, the thread that writes the log, the watch and those it blocks on a cluster with.
+const THREAD_MAKERS: &[&str] = &["src/store/pool", "src/store/elastic/watch/", "src/log/", "src/serve"];
 
 /// What may not stand in `src/`, and what to do instead.
 const BANNED: &[(&str, &str)] = &[
@@ -304,6 +306,14 @@ fn only_the_reactor_knows_mio() {
     hold(
         "nothing but the reactor knows mio",
         known_anywhere_outside(&["mio::", "use mio"], &["src/reactor/"]),
+    );
+}
+
+#[test]
+fn only_the_client_of_elasticsearch_knows_ureq() {
+    hold(
+        "nothing outside store/elastic/client knows ureq",
+        known_anywhere_outside(&["ureq::", "use ureq"], &["src/store/elastic/client/"]),
     );
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::tls::TlsError;
+use crate::tls::TlsError;
 
 /// An error of start, or of the loop itself; each ends the server.
 #[derive(Debug, thiserror::Error)]

@@ -29,7 +29,7 @@ use crate::fleet::Fleet;
 use crate::http::{HttpConnection, Limits};
 use crate::slots::{Beside, SlotId, Slots};
 use crate::store::batch::Batcher;
-use crate::store::{Lane, Store};
+use crate::store::{Lanes, Store};
 use crate::task::Loan;
 use crate::time::Now;
 use crate::timers::Timers;
@@ -72,16 +72,11 @@ pub struct Server {
 impl Server {
     /// A core at `now` with the configuration in force and the lanes of `store`; `seed` feeds ids and jitter.
     pub fn new(config: Arc<Config>, store: &dyn Store, seed: [u8; 32], now: Now) -> Self {
-        Self::with_workers(config, |lane| store.workers(lane), seed, now)
+        Self::with_lanes(config, store.lanes(), seed, now)
     }
 
-    /// The same, told how many workers each lane has.
-    pub fn with_workers(
-        config: Arc<Config>,
-        workers: impl Fn(Lane) -> usize,
-        seed: [u8; 32],
-        now: Now,
-    ) -> Self {
+    /// The same, told how the store takes operations.
+    pub fn with_lanes(config: Arc<Config>, lanes: Lanes, seed: [u8; 32], now: Now) -> Self {
         let newest = Version::parse(STACK_VERSION).expect("the constant is a version");
         let mut server = Server {
             fleet: Some(Box::new(Fleet::new(config.clone(), newest, seed))),
@@ -96,7 +91,7 @@ impl Server {
             lookups: BTreeMap::new(),
             work: BTreeMap::new(),
             last_work: 0,
-            batcher: Batcher::with_workers(workers),
+            batcher: Batcher::new(lanes),
             gate: Gate::default(),
             timers: Timers::default(),
             inflating: VecDeque::new(),

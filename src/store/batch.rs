@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Lane, Operation, Store, StoreError};
+use super::{Lane, Lanes, Operation, StoreError};
 
 /// Operations in one batch.
 pub const BATCH_OPERATIONS_MAX: usize = 2_048;
@@ -14,6 +14,7 @@ pub const LANE_OPERATIONS_MAX: usize = 65_536;
 /// Lanes of waiting operations. `T` says whose each is.
 #[derive(Debug)]
 pub struct Batcher<T> {
+    lane_of: fn(&Operation) -> Lane,
     lanes: BTreeMap<Lane, LaneState<T>>,
     under_way: BTreeMap<u64, (Lane, Vec<T>)>,
     last_batch: u64,
@@ -24,6 +25,7 @@ pub struct Batcher<T> {
 struct LaneState<T> {
     waiting: VecDeque<(T, Operation)>,
     idle_workers: usize,
+    batch_max: usize,
 }
 
 /// A batch to be run.
@@ -38,15 +40,17 @@ pub struct Batch {
 }
 
 impl<T> Batcher<T> {
-    /// Empty lanes with as many workers as the store has.
-    pub fn new(store: &dyn Store) -> Self {
-        Self::with_workers(|lane| store.workers(lane))
-    }
-
-    /// Empty lanes with so many workers each, at least one.
-    pub fn with_workers(workers: impl Fn(Lane) -> usize) -> Self {
-        let lane = |lane| (lane, LaneState { waiting: VecDeque::new(), idle_workers: workers(lane).max(1) });
+    /// Empty lanes as the store has them.
+    pub fn new(plan: Lanes) -> Self {
+        let lane = |lane: Lane| {
+            let idle_workers = plan.workers[lane.index()];
+            (
+                lane,
+                LaneState { waiting: VecDeque::new(), idle_workers, batch_max: plan.batch_max[lane.index()] },
+            )
+        };
         Batcher {
+            lane_of: plan.of,
             lanes: Lane::ALL.into_iter().map(lane).collect(),
             under_way: BTreeMap::new(),
             last_batch: 0,
@@ -56,7 +60,7 @@ impl<T> Batcher<T> {
 
     /// Puts an operation at the end of its lane.
     pub fn put(&mut self, whose: T, operation: Operation) -> Result<(), StoreError> {
-        let lane = self.lane(operation.lane());
+        let lane = self.lane((self.lane_of)(&operation));
         if lane.waiting.len() >= LANE_OPERATIONS_MAX {
             return Err(StoreError::Busy);
         }
@@ -69,7 +73,7 @@ impl<T> Batcher<T> {
     pub fn next_batch(&mut self) -> Option<Batch> {
         let (lane, state) =
             self.lanes.iter_mut().find(|(_, state)| state.idle_workers > 0 && !state.waiting.is_empty())?;
-        let (owners, operations) = take_batch(&mut state.waiting);
+        let (owners, operations) = state.take_batch();
         state.idle_workers -= 1;
         self.last_batch += 1;
         self.under_way.insert(self.last_batch, (*lane, owners));
@@ -109,21 +113,25 @@ impl<T> Batcher<T> {
     }
 }
 
-fn take_batch<T>(waiting: &mut VecDeque<(T, Operation)>) -> (Vec<T>, Vec<Operation>) {
-    let (mut owners, mut operations, mut bytes) = (Vec::new(), Vec::new(), 0);
-    while let Some((_, operation)) = waiting.front() {
-        bytes += operation.bytes();
-        if !operations.is_empty() && (operations.len() >= BATCH_OPERATIONS_MAX || bytes > BATCH_BYTES_MAX) {
-            break;
+impl<T> LaneState<T> {
+    /// What the next idle worker takes: its share, if several are idle.
+    fn take_batch(&mut self) -> (Vec<T>, Vec<Operation>) {
+        let share = self.waiting.len().div_ceil(self.idle_workers.max(1)).min(self.batch_max).max(1);
+        let (mut owners, mut operations, mut bytes) = (Vec::new(), Vec::new(), 0);
+        while let Some((_, operation)) = self.waiting.front() {
+            bytes += operation.bytes();
+            if !operations.is_empty() && (operations.len() >= share || bytes > BATCH_BYTES_MAX) {
+                break;
+            }
+            let (owner, operation) = self.waiting.pop_front().expect("the front was just seen");
+            owners.push(owner);
+            operations.push(operation);
         }
-        let (owner, operation) = waiting.pop_front().expect("the front was just seen");
-        owners.push(owner);
-        operations.push(operation);
+        if self.waiting.is_empty() {
+            self.waiting = VecDeque::new();
+        }
+        (owners, operations)
     }
-    if waiting.is_empty() {
-        *waiting = VecDeque::new();
-    }
-    (owners, operations)
 }
 
 #[cfg(test)]
@@ -136,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_comes_while_the_worker_is_busy_goes_together() {
-        let mut batcher = Batcher::with_workers(|_| 1);
+        let mut batcher = Batcher::new(Lanes::default());
         batcher.put(0, read(0)).unwrap();
         let first = batcher.next_batch().unwrap();
         for n in 1..=10 {
@@ -152,7 +160,7 @@ mod tests {
 
     #[test]
     fn lanes_do_not_wait_for_each_other() {
-        let mut batcher = Batcher::with_workers(|_| 1);
+        let mut batcher = Batcher::new(Lanes::default());
         batcher.put(0, read(0)).unwrap();
         batcher.put(1, Operation::InvalidateKeys(vec![])).unwrap();
         let lanes: Vec<Lane> = std::iter::from_fn(|| batcher.next_batch()).map(|batch| batch.lane).collect();
@@ -161,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_bounded_by_operations_and_by_bytes() {
-        let mut batcher = Batcher::with_workers(|_| 10);
+        let mut batcher = Batcher::new(Lanes::default());
         for n in 0..BATCH_OPERATIONS_MAX + 1 {
             batcher.put(n, read(n)).unwrap();
         }
@@ -173,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_full_lane_refuses() {
-        let mut batcher = Batcher::with_workers(|_| 1);
+        let mut batcher = Batcher::new(Lanes::default());
         for n in 0..LANE_OPERATIONS_MAX {
             batcher.put(n, read(n)).unwrap();
         }

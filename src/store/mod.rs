@@ -8,6 +8,7 @@ pub mod batch;
 mod operation;
 mod directory;
 mod documents;
+mod elastic;
 pub mod embedded;
 mod keys;
 pub mod memory;
@@ -22,9 +23,10 @@ use std::sync::Arc;
 pub use answer::{ActionLookup, Answer, StoreError, StoreResult};
 pub use directory::{DirectoryError, DirectoryLock};
 pub use documents::{DEFAULT_POLICY_ID, default_policy};
+pub use elastic::{Elastic, ElasticError, ElasticWatch, Indices};
 pub use embedded::{Embedded, EmbeddedWatch};
 pub use memory::{Memory, MemoryWatch};
-pub use operation::{Enrollment, Lane, Operation, Written};
+pub use operation::{Enrollment, Lane, Lanes, Operation, Written};
 pub use pool::{Pool, PoolEvent};
 pub use retention::Retention;
 
@@ -36,8 +38,10 @@ pub trait Store: Send + Sync {
     /// its own; a failure of the whole (a full disk, a lost connection) is everyone's. Never panics.
     fn run(&self, batch: Vec<Operation>) -> Vec<StoreResult>;
 
-    /// How many batches of `lane` may run at once; each has a worker thread.
-    fn workers(&self, lane: Lane) -> usize;
+    /// How it takes them.
+    fn lanes(&self) -> Lanes {
+        Lanes::default()
+    }
 }
 
 /// Tells what others (or our own operators) changed. Lives on a thread of its own.

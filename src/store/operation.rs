@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::batch::BATCH_OPERATIONS_MAX;
 use crate::model::raw::Raw;
 use crate::model::{Action, ActionResult, ApiKey, Patch, Policy};
 use crate::time::Timestamp;
@@ -181,17 +182,49 @@ pub enum Lane {
     Search,
     /// Writes that an agent waits for.
     Write,
+    /// Those of them that the next search must find, in a store where that costs more.
+    Refresh,
     /// What operators ask for, and housekeeping: may take long.
     Operator,
+    /// What such a store can do only one at a time, an agent waiting: several at once.
+    Single,
 }
 
 impl Lane {
     /// All lanes.
-    pub const ALL: [Lane; 4] = [Lane::Read, Lane::Search, Lane::Write, Lane::Operator];
+    pub const ALL: [Lane; 6] =
+        [Lane::Read, Lane::Search, Lane::Write, Lane::Refresh, Lane::Operator, Lane::Single];
+
+    /// Its place in [`Lane::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// How a store takes operations: plain data, so that the core needs no store to plan by it.
+#[derive(Clone, Copy, Debug)]
+pub struct Lanes {
+    /// Which lane runs an operation.
+    pub of: fn(&Operation) -> Lane,
+    /// How many batches of each lane may run at once, in the order of [`Lane::ALL`]; each has a worker thread.
+    pub workers: [usize; Lane::ALL.len()],
+    /// Operations in one batch of each lane, at most.
+    pub batch_max: [usize; Lane::ALL.len()],
+}
+
+impl Default for Lanes {
+    /// One worker for each lane but [`Lane::Refresh`] and [`Lane::Single`], which nothing uses.
+    fn default() -> Self {
+        Lanes {
+            of: Operation::lane,
+            workers: [1, 1, 1, 0, 1, 0],
+            batch_max: [BATCH_OPERATIONS_MAX; Lane::ALL.len()],
+        }
+    }
 }
 
 impl Operation {
-    /// The lane that runs this operation.
+    /// The lane that runs this operation where nothing else is said.
     pub fn lane(&self) -> Lane {
         use Operation::*;
         match self {

@@ -80,7 +80,8 @@ enum Job {
 impl Pool {
     /// Starts the threads for `store`; what they did goes to `post`.
     pub fn start(store: Arc<dyn Store>, post: Post) -> io::Result<Pool> {
-        let lanes = Lane::ALL.map(|lane| (Kind::Lane(lane), store.workers(lane)));
+        let workers = store.lanes().workers;
+        let lanes = Lane::ALL.map(|lane| (Kind::Lane(lane), workers[lane.index()]));
         let shared = Arc::new(Shared {
             store,
             post,
@@ -101,7 +102,7 @@ impl Pool {
 
     /// Runs `operations`, all of `lane`, in the store.
     pub fn submit(&self, lane: Lane, batch: u64, operations: Vec<Operation>) {
-        self.shared.lock().batches[index(lane)].push_back((batch, operations));
+        self.shared.lock().batches[lane.index()].push_back((batch, operations));
         self.shared.ring(Kind::Lane(lane));
     }
 
@@ -141,7 +142,7 @@ impl Kind {
 
     fn index(self) -> usize {
         match self {
-            Kind::Lane(lane) => index(lane),
+            Kind::Lane(lane) => lane.index(),
             Kind::Work => Lane::ALL.len(),
         }
     }
@@ -194,7 +195,7 @@ impl Shared {
 impl Queues {
     fn take(&mut self, kind: Kind) -> Option<Job> {
         if let Kind::Lane(lane) = kind
-            && let Some((batch, operations)) = self.batches[index(lane)].pop_front()
+            && let Some((batch, operations)) = self.batches[lane.index()].pop_front()
         {
             return Some(Job::Batch(batch, operations));
         }
@@ -204,14 +205,5 @@ impl Queues {
             }
             Kind::Lane(_) => None,
         }
-    }
-}
-
-fn index(lane: Lane) -> usize {
-    match lane {
-        Lane::Read => 0,
-        Lane::Search => 1,
-        Lane::Write => 2,
-        Lane::Operator => 3,
     }
 }

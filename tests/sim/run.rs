@@ -58,13 +58,8 @@ impl Sim {
         let mut dice = Dice::new(seed);
         let settings = Settings::new(&mut dice);
         let now = Now { mono: Duration::ZERO, wall: START };
-        let server = Server::with_workers(
-            settings.config.clone(),
-            |lane| settings.workers(lane),
-            [seed as u8; 32],
-            now,
-        )
-        .busy_from(settings.busy_from);
+        let server = Server::with_lanes(settings.config.clone(), settings.lanes(), [seed as u8; 32], now)
+            .busy_from(settings.busy_from);
         let agents = (0..settings.agents).map(|_| Agent::new(&mut dice, settings.policies)).collect();
         Sim {
             seed,

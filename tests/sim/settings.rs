@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fleet_server::config::{Config, Pace};
-use fleet_server::store::Lane;
+use fleet_server::store::Lanes;
 
 use crate::dice::Dice;
 
@@ -62,8 +62,8 @@ impl Settings {
     }
 
     /// Agents' writes keep their order, which takes one worker.
-    pub(crate) fn workers(&self, lane: Lane) -> usize {
-        if lane == Lane::Write { 1 } else { self.readers }
+    pub(crate) fn lanes(&self) -> Lanes {
+        Lanes { workers: [self.readers, self.readers, 1, 0, self.readers, 0], ..Lanes::default() }
     }
 
     /// The shortest a check-in without a poll_timeout is held.

@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::support::{Ca, Client, Pair, Running, ca, client, client_config, pair, settings, start};
 use crate::config::{ClientAuthentication, PemSource, Secret, Tls, VerificationMode};
-use crate::reactor::tls::TlsError;
 use crate::reactor::{Reactor, ReactorError};
+use crate::tls::TlsError;
 
 /// A server that trusts the clients of `authorities`, changed by `change`.
 fn server(ca: &Ca, authorities: &[&str], change: impl Fn(&mut Tls)) -> Running {

@@ -300,7 +300,7 @@ pub(super) fn client_config(
     use rustls::pki_types::pem::PemObject;
     let mut roots = RootCertStore::empty();
     roots.add(ca.der().clone()).unwrap();
-    let provider = Arc::new(crate::reactor::tls::provider());
+    let provider = Arc::new(crate::tls::provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
         .unwrap()

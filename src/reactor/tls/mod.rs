@@ -2,17 +2,11 @@
 //!
 //! Knows no socket. Files are read at start, at SIGHUP and when they changed.
 
-mod error;
 pub mod own;
-mod pem;
-mod pins;
-mod provider;
 mod reload;
 mod session;
 mod settings;
 mod verify;
 
-pub use error::TlsError;
-pub use provider::provider;
 pub use reload::Certificates;
 pub(crate) use session::{Outgoing, PLAIN_BYTES_MAX, RECORD_BYTES_MAX, Session, SessionError, Step};

@@ -1,7 +1,5 @@
 //! The server's certificates as they are now.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +7,10 @@ use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::server::ProducesTickets;
 
-use super::error::TlsError;
-use super::provider::ticketer;
 use super::session::RECORD_BYTES_MAX;
 use super::settings::{Material, files, server_config};
 use crate::config::{ClientAuthentication, Tls};
+use crate::tls::{Stamps, TlsError, ticketer};
 
 /// Most that an unfinished handshake holds when clients may send certificates.
 const HANDSHAKE_BYTES_WITH_CERTIFICATES_MAX: usize = 64 * 1024;
@@ -26,23 +23,14 @@ pub struct Certificates {
     /// Kept across reloads, so that clients can resume; a new one when other clients are trusted.
     ticketer: Arc<dyn ProducesTickets>,
     authorities: Vec<CertificateDer<'static>>,
-    stamps: Vec<Option<Stamp>>,
+    stamps: Stamps,
     looked_at: Duration,
-}
-
-/// What changes when a file does.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    bytes: u64,
-    modified_seconds: i64,
-    modified_nanos: i64,
 }
 
 impl Certificates {
     /// Reads everything.
     pub fn read(tls: Tls) -> Result<Self, TlsError> {
-        let stamps = stamps(&tls);
+        let stamps = Stamps::take(files(&tls));
         let material = Material::read(&tls)?;
         let ticketer = ticketer().map_err(|error| TlsError::Rustls(error.to_string()))?;
         let authorities = material.authorities.clone();
@@ -54,7 +42,7 @@ impl Certificates {
     pub fn current(&mut self, now: Duration) -> Arc<ServerConfig> {
         if self.tls.reload.is_some_and(|interval| now >= self.looked_at + interval) {
             self.looked_at = now;
-            if stamps(&self.tls) != self.stamps {
+            if Stamps::take(files(&self.tls)) != self.stamps {
                 self.reload();
             }
         }
@@ -64,7 +52,7 @@ impl Certificates {
     /// Reads everything again; what cannot be used is reported and leaves the old in use.
     pub fn reload(&mut self) {
         // taken before reading: a file that changes meanwhile is read again
-        self.stamps = stamps(&self.tls);
+        self.stamps = Stamps::take(files(&self.tls));
         match self.read_again() {
             Ok(()) => log::info!("certificates are read again"),
             Err(error) => log::warn!("the old certificate stays in use: {error}"),
@@ -92,18 +80,4 @@ impl Certificates {
         self.authorities = authorities;
         Ok(())
     }
-}
-
-fn stamps(tls: &Tls) -> Vec<Option<Stamp>> {
-    files(tls)
-        .map(|path| {
-            let found = fs::metadata(path).ok()?;
-            Some(Stamp {
-                inode: found.ino(),
-                bytes: found.size(),
-                modified_seconds: found.mtime(),
-                modified_nanos: found.mtime_nsec(),
-            })
-        })
-        .collect()
 }

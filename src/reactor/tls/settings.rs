@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
+use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, ProducesTickets};
-use rustls::{CipherSuite, ServerConfig, SupportedProtocolVersion, version};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
-use super::error::TlsError;
-use super::pem;
-use super::pins::Pins;
-use super::provider::provider;
 use super::verify::{Rules, verifier};
-use crate::config::{ClientAuthentication, PemSource, Protocol, Tls, VerificationMode};
+use crate::config::{ClientAuthentication, PemSource, Tls, VerificationMode};
+use crate::tls::{Choices, Pins, TlsError, pem};
 
 /// Tickets that a TLS 1.3 client gets; Go sends as many.
 const TICKETS: usize = 1;
@@ -58,12 +55,17 @@ pub(super) fn server_config(
     material: Material,
     ticketer: Arc<dyn ProducesTickets>,
 ) -> Result<ServerConfig, TlsError> {
-    let provider = Arc::new(chosen(tls)?);
+    let choices = Choices {
+        protocols: &tls.protocols,
+        cipher_suites: &tls.cipher_suites,
+        curve_types: &tls.curve_types,
+    };
+    let provider = Arc::new(choices.provider()?);
     let certificate = pem::place(&tls.certificate, "ssl.certificate");
     let key = pem::place(&tls.key, "ssl.key");
     warn_of_slow_key(&material.chain, &certificate);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&versions(tls))
+        .with_protocol_versions(&choices.versions())
         .map_err(|error| TlsError::Rustls(error.to_string()))?;
     let builder = match client_verifier(tls, material.authorities, &provider)? {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
@@ -94,50 +96,6 @@ fn client_verifier(
     let anything = tls.verification_mode == VerificationMode::None;
     let rules = Rules { required, anything, authorities, pins: Pins::new(&tls.ca_sha256) };
     verifier(rules, provider).map(Some)
-}
-
-fn versions(tls: &Tls) -> Vec<&'static SupportedProtocolVersion> {
-    let of = |protocol: &Protocol| match protocol {
-        Protocol::Tls12 => &version::TLS12,
-        Protocol::Tls13 => &version::TLS13,
-    };
-    tls.protocols.iter().map(of).collect()
-}
-
-/// The provider with the chosen cipher suites and curves only, in our order of preference.
-fn chosen(tls: &Tls) -> Result<CryptoProvider, TlsError> {
-    let mut provider = provider();
-    // as Go orders them: processors have instructions for SHA-256 and none for SHA-384, which the key schedule runs on
-    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
-    if !tls.cipher_suites.is_empty() {
-        let has = |name: &str| tls.cipher_suites.iter().any(|chosen| chosen == name);
-        // they bind TLS 1.2 only, as in Go
-        provider
-            .cipher_suites
-            .retain(|suite| suite.tls13().is_some() || has(&format!("{:?}", suite.suite())));
-        if tls.protocols == [Protocol::Tls12]
-            && provider.cipher_suites.iter().all(|suite| suite.tls13().is_some())
-        {
-            return Err(TlsError::NothingLeft {
-                key: "ssl.cipher_suites",
-                names: tls.cipher_suites.join(", "),
-            });
-        }
-    }
-    if !tls.curve_types.is_empty() {
-        let has = |name: &str| tls.curve_types.iter().any(|chosen| chosen == name);
-        let all = provider.kx_groups.clone();
-        provider.kx_groups.retain(|group| has(&format!("{:?}", group.name())));
-        for name in &tls.curve_types {
-            if !all.iter().any(|group| format!("{:?}", group.name()) == *name) {
-                log::warn!("ssl.curve_types: {name} is not supported by this build");
-            }
-        }
-        if provider.kx_groups.is_empty() {
-            return Err(TlsError::NothingLeft { key: "ssl.curve_types", names: tls.curve_types.join(", ") });
-        }
-    }
-    Ok(provider)
 }
 
 fn warn_of_slow_key(chain: &[CertificateDer<'_>], place: &str) {

@@ -13,10 +13,8 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
 };
-use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::error::TlsError;
-use super::pins::Pins;
+use crate::tls::{Pins, TlsError, in_its_time};
 
 /// What is asked of clients.
 pub(super) struct Rules {
@@ -169,19 +167,4 @@ impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verifier").field("required", &self.rules.required).finish_non_exhaustive()
     }
-}
-
-/// Whether `now` lies between the certificate's dates.
-fn in_its_time(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
-    let (_, certificate) =
-        X509Certificate::from_der(certificate).map_err(|_| Error::from(CertificateError::BadEncoding))?;
-    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    let validity = certificate.validity();
-    if now < validity.not_before.timestamp() {
-        return Err(CertificateError::NotValidYet.into());
-    }
-    if now > validity.not_after.timestamp() {
-        return Err(CertificateError::Expired.into());
-    }
-    Ok(())
 }

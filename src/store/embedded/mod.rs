@@ -60,16 +60,11 @@ impl Store for Embedded {
             None => Vec::new(),
             Some(Lane::Read) => Reader::new(&lock(&self.inner.look_ups)).batch(batch),
             Some(Lane::Search) => Reader::new(&lock(&self.inner.searches)).batch(batch),
-            Some(Lane::Write) => self.inner.write(batch),
-            Some(Lane::Operator) => {
+            Some(Lane::Write | Lane::Refresh) => self.inner.write(batch),
+            Some(Lane::Operator | Lane::Single) => {
                 batch.into_iter().map(|operation| self.inner.operate(operation)).collect()
             }
         }
-    }
-
-    fn workers(&self, _lane: Lane) -> usize {
-        // each lane has one connection, and SQLite one writer
-        1
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::state::State;
 use super::news::{Follower, News, Source};
-use super::{Changes, Lane, Operation, Retention, Store, StoreResult, Watch};
+use super::{Changes, Operation, Retention, Store, StoreResult, Watch};
 use crate::model::{Action, Policy};
 
 /// A store that forgets everything when it is dropped. Empty at first: there is no first start.
@@ -63,10 +63,6 @@ impl Store for Memory {
         let policies = std::mem::take(&mut state.changed_policies);
         self.inner.news.committed(policies, state.sequences.actions);
         answers
-    }
-
-    fn workers(&self, _lane: Lane) -> usize {
-        1
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
-use crate::store::{Answer, Memory};
+use crate::store::{Answer, Lanes, Memory};
 
 /// Panics when it is asked for an agent named `panic`; counts its workers by lane.
 struct Strange(Memory);
@@ -13,8 +13,8 @@ impl Store for Strange {
         self.0.run(batch)
     }
 
-    fn workers(&self, lane: Lane) -> usize {
-        if lane == Lane::Read { 3 } else { 1 }
+    fn lanes(&self) -> Lanes {
+        Lanes { workers: [3, 1, 1, 1, 1, 1], ..Lanes::default() }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::ActionResult;
 
-on_every_store! {
+on_our_stores! {
     nothing_to_remove_is_nothing,
     results_go_after_their_time,
     expired_actions_go_but_are_remembered,

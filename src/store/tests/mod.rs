@@ -6,6 +6,9 @@ mod actions;
 mod agents;
 mod checking_in;
 mod cleanup;
+#[path = "../../../tests/elastic/cluster.rs"]
+pub(super) mod cluster;
+mod elastic;
 mod enrolling;
 mod keys;
 mod policies;
@@ -30,8 +33,19 @@ pub(super) const RETENTION: Retention = Retention {
     expired_actions: Duration::from_secs(4_000),
 };
 
-/// Makes a test for each store of each behaviour named.
+/// Makes a test for each store of each behaviour named; of those behind `only_ours` for the stores that are ours.
 macro_rules! on_every_store {
+    ($($behaviour:ident),+ $(,)? $(; only_ours: $($ours:ident),+ $(,)?)?) => {
+        crate::store::tests::on_our_stores! { $($behaviour),+ $($(, $ours)+)? }
+        mod elastic {
+            $(#[test] fn $behaviour() { crate::store::tests::elastic::on_elastic(super::$behaviour) })+
+        }
+    };
+}
+use on_every_store;
+
+/// The same for the stores that are ours from end to end: for what Elasticsearch does differently, or leaves to others.
+macro_rules! on_our_stores {
     ($($behaviour:ident),+ $(,)?) => {
         mod memory {
             $(#[test] fn $behaviour() { super::$behaviour(&crate::store::tests::memory()) })+
@@ -41,27 +55,33 @@ macro_rules! on_every_store {
         }
     };
 }
-use on_every_store;
+use on_our_stores;
 
 /// A store to be tested, with its watch.
 pub(super) struct Fixture {
     pub(super) store: Box<dyn Store>,
     pub(super) watch: Mutex<Box<dyn Watch>>,
     _directory: Option<tempfile::TempDir>,
+    _indices: Option<elastic::Leftovers>,
 }
 
 fn memory() -> Fixture {
     let (store, watch) = Memory::with_retention(1, RETENTION);
-    Fixture { store: Box::new(store), watch: Mutex::new(Box::new(watch)), _directory: None }
+    Fixture::of(store, watch)
 }
 
 fn embedded() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let (store, watch, _) = Embedded::open(directory.path(), RETENTION, NOW).unwrap();
-    Fixture { store: Box::new(store), watch: Mutex::new(Box::new(watch)), _directory: Some(directory) }
+    Fixture { _directory: Some(directory), ..Fixture::of(store, watch) }
 }
 
 impl Fixture {
+    fn of(store: impl Store + 'static, watch: impl Watch + 'static) -> Self {
+        let (store, watch) = (Box::new(store), Mutex::new(Box::new(watch) as Box<dyn Watch>));
+        Fixture { store, watch, _directory: None, _indices: None }
+    }
+
     /// Runs one operation in its lane.
     pub(super) fn ask(&self, operation: Operation) -> StoreResult {
         let mut answers = self.store.run(vec![operation]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-on_every_store! {
+on_our_stores! {
     the_start_tells_the_newest_policies_and_the_checkpoint,
     a_new_revision_is_told,
     several_revisions_end_with_the_newest,
@@ -172,7 +172,7 @@ fn the_watch_of_embedded_ends_with_it() {
 
 fn ends_with_the_store(fixture: Fixture) {
     start(&fixture);
-    let Fixture { store, watch, _directory } = fixture;
+    let Fixture { store, watch, .. } = fixture;
     let waiting = std::thread::Builder::new().spawn(move || watch.into_inner().unwrap().next()).unwrap();
     drop(store);
     assert!(waiting.join().unwrap().is_none());

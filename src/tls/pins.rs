@@ -1,4 +1,4 @@
-//! `ca_sha256`: which public keys must be in a client's chain.
+//! `ca_sha256`: which public keys must be in the peer's chain.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,19 +8,21 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Base64 SHA-256 of the public key (SubjectPublicKeyInfo) of one certificate of the chain. Empty: any chain will do.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pins(Vec<String>);
+pub(crate) struct Pins(Vec<String>);
 
 impl Pins {
-    pub(super) fn new(pins: &[String]) -> Self {
+    /// The pins of a section.
+    pub(crate) fn new(pins: &[String]) -> Self {
         Pins(pins.to_vec())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether any chain will do.
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Whether the key of this certificate is pinned.
-    pub(super) fn hold(&self, certificate: &CertificateDer<'_>) -> bool {
+    pub(crate) fn hold(&self, certificate: &CertificateDer<'_>) -> bool {
         X509Certificate::from_der(certificate).is_ok_and(|(_, certificate)| {
             let pin = STANDARD.encode(Sha256::digest(certificate.public_key().raw));
             self.0.iter().any(|pinned| pinned.trim() == pin)

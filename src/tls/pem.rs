@@ -12,7 +12,7 @@ use crate::config::{PemSource, Secret};
 const ENCRYPTED_KEY: &str = "ENCRYPTED PRIVATE KEY";
 
 /// How messages name where a PEM text comes from: its path, or `key` of the configuration.
-pub(super) fn place(source: &PemSource, key: &str) -> String {
+pub(crate) fn place(source: &PemSource, key: &str) -> String {
     match source {
         PemSource::File(path) => path.display().to_string(),
         PemSource::Inline(_) => key.to_owned(),
@@ -20,7 +20,7 @@ pub(super) fn place(source: &PemSource, key: &str) -> String {
 }
 
 /// The certificates of a source, at least one.
-pub(super) fn certificates(source: &PemSource, key: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(crate) fn certificates(source: &PemSource, key: &str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let place = place(source, key);
     let text = text(source, &place)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.expose().as_bytes()).collect();
@@ -32,7 +32,7 @@ pub(super) fn certificates(source: &PemSource, key: &str) -> Result<Vec<Certific
 }
 
 /// The private key of a source: PKCS#8 (also encrypted), PKCS#1 or SEC1.
-pub(super) fn private_key(
+pub(crate) fn private_key(
     source: &PemSource,
     passphrase: Option<&Secret>,
     key: &str,

@@ -18,6 +18,6 @@ pub fn provider() -> CryptoProvider {
 }
 
 /// Keys for resumption that change by themselves.
-pub(super) fn ticketer() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
+pub(crate) fn ticketer() -> Result<Arc<dyn ProducesTickets>, rustls::Error> {
     chosen::Ticketer::new()
 }

@@ -1,0 +1,110 @@
+//! Requests, and the two ways of asking: one thing, or many in one request. Both ask again as long as that may help; what
+//! is asked is safe to repeat unless its request says otherwise.
+
+use serde::Serialize;
+
+use super::Elastic;
+use super::client::{Request, Response};
+use super::failure::{Cure, Trouble};
+use crate::store::StoreError;
+
+/// What came of one of many.
+pub(super) type Single<T> = Result<T, Trouble>;
+
+/// A request without a body.
+pub(super) fn plain(method: &'static str, path: impl Into<String>) -> Request {
+    Request {
+        method,
+        path: path.into(),
+        body: Vec::new(),
+        lines: false,
+        authorization: None,
+        repeatable: true,
+        timeout: None,
+    }
+}
+
+/// A request with a JSON body.
+pub(super) fn json(method: &'static str, path: impl Into<String>, body: &impl Serialize) -> Request {
+    // our own types always have a JSON text
+    Request { body: serde_json::to_vec(body).unwrap_or_default(), ..plain(method, path) }
+}
+
+/// A POST of lines.
+pub(super) fn lines(path: impl Into<String>, body: String) -> Request {
+    Request { body: body.into_bytes(), lines: true, ..plain("POST", path) }
+}
+
+impl Elastic {
+    /// The answer to a request, tried again as long as that may help. Anything but 2xx is an error.
+    pub(super) fn call(&self, request: &Request) -> Result<Vec<u8>, StoreError> {
+        let mut retry = 0;
+        loop {
+            match self.once(request) {
+                Ok(body) => return Ok(body),
+                Err(trouble) if trouble.cure == Cure::Wait && retry < self.patience.retries_max => {
+                    self.patience.before_retry(retry);
+                    retry += 1;
+                }
+                Err(trouble) => return Err(trouble.error),
+            }
+        }
+    }
+
+    /// The answer to a request that is sent once. Anything but 2xx is trouble.
+    pub(super) fn once(&self, request: &Request) -> Single<Vec<u8>> {
+        let response = self.response(request)?;
+        if (200..300).contains(&response.status) {
+            return Ok(response.body);
+        }
+        Err(Trouble::refused(&response))
+    }
+
+    /// The response to a request that is sent once, whatever its status.
+    pub(super) fn response(&self, request: &Request) -> Single<Response> {
+        self.client.send(request).map_err(|error| Trouble::unanswered(&error, request))
+    }
+
+    /// Asks for many things in one request and answers each in its place. What is refused for a while is asked again, alone
+    /// or with others of that kind; what is refused because of one of them is asked in parts, until that one stands alone.
+    pub(super) fn grouped<T, R>(
+        &self,
+        things: &[T],
+        ask: impl Fn(&[&T]) -> Single<Vec<Single<R>>>,
+    ) -> Vec<Result<R, StoreError>> {
+        let mut answers: Vec<Option<Single<R>>> = things.iter().map(|_| None).collect();
+        let mut waiting: Vec<usize> = (0..things.len()).collect();
+        for retry in 0..=self.patience.retries_max {
+            if waiting.is_empty() {
+                break;
+            }
+            if retry > 0 {
+                self.patience.before_retry(retry - 1);
+            }
+            let asked: Vec<&T> = waiting.iter().map(|index| &things[*index]).collect();
+            for (index, answer) in waiting.iter().zip(in_parts(&asked, &ask)) {
+                answers[*index] = Some(answer);
+            }
+            waiting
+                .retain(|index| matches!(&answers[*index], Some(Err(trouble)) if trouble.cure == Cure::Wait));
+        }
+        let settled =
+            answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(Trouble::garbled("nothing"))));
+        settled.map(|answer| answer.map_err(|trouble| trouble.error)).collect()
+    }
+}
+
+/// Asks once; in halves, in their order, where that may help.
+fn in_parts<T, R>(asked: &[&T], ask: &impl Fn(&[&T]) -> Single<Vec<Single<R>>>) -> Vec<Single<R>> {
+    match ask(asked) {
+        Ok(answers) if answers.len() == asked.len() => answers,
+        Ok(_) => asked.iter().map(|_| Err(Trouble::garbled("several questions"))).collect(),
+        Err(trouble) if trouble.cure == Cure::Divide && asked.len() > 1 => {
+            let (first, second) = asked.split_at(asked.len() / 2);
+            let mut answers = in_parts(first, ask);
+            answers.extend(in_parts(second, ask));
+            answers
+        }
+        Err(trouble) => asked.iter().map(|_| Err(trouble.clone())).collect(),
+    }
+}

@@ -1,0 +1,118 @@
+//! A TCP connection as ureq's transport: connecting, waits with an end, and a peer that vanished is noticed.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use ureq::Error;
+use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, ShutdownHandle, Transport};
+
+/// Of each connection, for what comes. An answer's head must fit.
+pub(super) const INPUT_BYTES: usize = 32 * 1024;
+/// Of each connection, for what goes.
+pub(super) const OUTPUT_BYTES: usize = 16 * 1024;
+/// Silence after which the peer is asked whether it is still there, and between such questions.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// What was sent must be acknowledged within this time.
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// The connection.
+#[derive(Debug)]
+pub(super) struct Socket {
+    /// Shared with ureq's handle that shuts it down.
+    stream: Arc<TcpStream>,
+    buffers: LazyBuffers,
+}
+
+impl Socket {
+    /// Connects to the first of `addresses` that can be connected to. They share `wait_max` evenly.
+    pub(super) fn connect(addresses: &[SocketAddr], wait_max: Duration) -> io::Result<Self> {
+        let share = wait_max / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+        let mut failed = io::Error::from(ErrorKind::AddrNotAvailable);
+        for address in addresses {
+            match TcpStream::connect_timeout(address, share) {
+                Ok(stream) => return Socket::new(stream),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    fn new(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let socket = SockRef::from(&stream);
+        // an answer may take minutes (long polls): without these a peer that lost its power would be waited for in vain
+        let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_INTERVAL).with_interval(KEEPALIVE_INTERVAL);
+        socket.set_tcp_keepalive(&keepalive)?;
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_WAIT_MAX))?;
+        Ok(Socket { stream: Arc::new(stream), buffers: LazyBuffers::new(INPUT_BYTES, OUTPUT_BYTES) })
+    }
+
+    /// Ends the connection from another thread.
+    pub(super) fn shutdown_handle(&self) -> Weak<dyn ShutdownHandle> {
+        let handle: Weak<TcpStream> = Arc::downgrade(&self.stream);
+        handle
+    }
+}
+
+impl Transport for Socket {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.stream.set_write_timeout(wait(timeout)?)?;
+        let output = self.buffers.output().get(..amount).unwrap_or_default();
+        (&*self.stream).write_all(output).map_err(|error| in_time(error, timeout))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.stream.set_read_timeout(wait(timeout)?)?;
+        let input = self.buffers.input_append_buf();
+        let count = loop {
+            match (&*self.stream).read(input) {
+                // a signal: the wait begins anew, which signals are too rare to prolong for long
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                result => break result.map_err(|error| in_time(error, timeout))?,
+            }
+        };
+        self.buffers.input_appended(count);
+        Ok(count > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        // between requests a peer has nothing to say: bytes are as bad as an end
+        let silent = || -> io::Result<bool> {
+            self.stream.set_nonblocking(true)?;
+            let silent = match self.stream.peek(&mut [0]) {
+                Err(error) => error.kind() == ErrorKind::WouldBlock,
+                Ok(_) => false,
+            };
+            self.stream.set_nonblocking(false)?;
+            Ok(silent)
+        };
+        silent().unwrap_or(false)
+    }
+}
+
+/// The time left for an operation; none is an error.
+fn wait(timeout: NextTimeout) -> Result<Option<Duration>, Error> {
+    if timeout.after.is_not_happening() {
+        return Ok(None);
+    }
+    if timeout.after.is_zero() {
+        return Err(Error::Timeout(timeout.reason));
+    }
+    Ok(Some(*timeout.after))
+}
+
+fn in_time(error: io::Error, timeout: NextTimeout) -> Error {
+    match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::Timeout(timeout.reason),
+        _ => Error::Io(error),
+    }
+}

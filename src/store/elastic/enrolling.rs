@@ -1,0 +1,203 @@
+//! Enrolments and their undoing. An enrolment is a key, a document and what both replace. The key comes first, so that no
+//! document names a key that is not there; if the document cannot be written, the key is taken back.
+
+use serde_json::json;
+
+use super::Elastic;
+use super::bulk::{Item, Outcome, Refresh, is_id};
+use super::indices::Index;
+use super::keys::KeyPurpose;
+use super::lookup::{Document, Part, Wanted};
+use super::script::DELETE_IF_OURS;
+use crate::model::ApiKey;
+use crate::model::raw::raw;
+use crate::store::documents::{self, unreadable};
+use crate::store::{Answer, Enrollment, StoreError, StoreResult, Written};
+
+/// An enrolment whose key is made.
+struct Attempt<'a> {
+    enrollment: &'a Enrollment,
+    key: ApiKey,
+}
+
+/// An enrolment that is to be taken back.
+#[derive(Clone, Copy)]
+pub(super) struct Undo<'a> {
+    /// The agent's id.
+    pub(super) agent: &'a str,
+    /// The access key made for it.
+    pub(super) access_key: &'a str,
+    /// Whether the document was made by the enrolment.
+    pub(super) created: bool,
+}
+
+impl Elastic {
+    /// Enrols each agent: keys one by one, all documents in one request.
+    pub(super) fn enroll(&self, enrollments: &[&Enrollment]) -> Vec<StoreResult> {
+        if let Err(error) = self.ensure(Index::Agents) {
+            return enrollments.iter().map(|_| Err(error.clone())).collect();
+        }
+        let present = self.present(enrollments);
+        let mut items = Vec::new();
+        let mut attempts = Vec::new();
+        for (enrollment, document) in enrollments.iter().zip(present) {
+            attempts.push(document.and_then(|document| {
+                let attempt = self.begin(enrollment, document.as_ref())?;
+                items.push(self.document_of(&attempt, document.as_ref())?);
+                Ok(attempt)
+            }));
+        }
+        let written = items.len();
+        for attempt in attempts.iter().flatten() {
+            items.extend(self.deletions(attempt.enrollment));
+        }
+        let mut outcomes = self.bulk(&items, Refresh::Now);
+        log_failed_deletions(&outcomes.split_off(written));
+        let mut outcomes = outcomes.into_iter();
+        let mut replaced_keys = Vec::new();
+        let mut answers = Vec::new();
+        for attempt in attempts {
+            answers.push(attempt.and_then(|attempt| {
+                let outcome = outcomes.next().unwrap_or(Err(StoreError::NotFound));
+                self.finish(attempt, outcome, &mut replaced_keys)
+            }));
+        }
+        if let Err(error) = self.invalidate(&replaced_keys) {
+            ::log::warn!("keys of replaced agents could not be invalidated: {error}");
+        }
+        answers
+    }
+
+    /// Takes enrolments back: documents that are still theirs are deleted, keys invalidated.
+    pub(super) fn undo(&self, undos: &[Undo<'_>]) -> Vec<Result<(), StoreError>> {
+        let index = self.indices.name(Index::Agents);
+        let created: Vec<&Undo<'_>> = undos.iter().filter(|undo| undo.created && is_id(undo.agent)).collect();
+        let delete = |undo: &&Undo<'_>| {
+            Item::update(index, undo.agent, DELETE_IF_OURS, &json!({"access_key": undo.access_key}))
+        };
+        let deleted = self.bulk(&created.iter().map(delete).collect::<Vec<_>>(), Refresh::Now);
+        let mut failed =
+            created.iter().zip(deleted).filter_map(|(undo, outcome)| Some((undo.agent, outcome.err()?)));
+        let failed: std::collections::BTreeMap<&str, StoreError> = failed.by_ref().collect();
+        let keys = self.invalidate_young(undos.iter().map(|undo| undo.access_key.to_owned()).collect());
+        let result = |undo: &Undo<'_>| match failed.get(undo.agent).filter(|_| undo.created) {
+            Some(error) => Err(error.clone()),
+            None => keys.clone(),
+        };
+        undos.iter().map(result).collect()
+    }
+
+    /// The documents that have the ids wanted now.
+    fn present(&self, enrollments: &[&Enrollment]) -> Vec<Result<Option<Document>, StoreError>> {
+        let wanted = enrollments.iter().map(|enrollment| Wanted {
+            index: Index::Agents,
+            id: &enrollment.agent,
+            part: Part::Version,
+        });
+        self.look_up(&wanted.collect::<Vec<_>>())
+    }
+
+    /// Makes the key of an enrolment that can be.
+    fn begin<'a>(
+        &self,
+        enrollment: &'a Enrollment,
+        present: Option<&Document>,
+    ) -> Result<Attempt<'a>, StoreError> {
+        match (&enrollment.written, present) {
+            (Written::New(document), _) => {
+                documents::open(document.get()).map_err(|error| unreadable(&error))?;
+                if present.is_some() && !enrollment.delete_agents.contains(&enrollment.agent) {
+                    return Err(StoreError::Conflict);
+                }
+            }
+            (Written::Replacement(_), None) => return Err(StoreError::NotFound),
+            (Written::Replacement(_), Some(_)) => {}
+        }
+        let agent = &enrollment.agent;
+        if !is_id(agent) {
+            return Err(StoreError::Failed { status: 400, reason: "no document can have that id".into() });
+        }
+        let key = self.make_key(&KeyPurpose {
+            name: agent,
+            role: "fleet-apikey-access",
+            metadata: json!({"agent_id": agent, "managed": true, "managed_by": "fleet-server", "type": "access"}),
+        })?;
+        Ok(Attempt { enrollment, key })
+    }
+
+    /// The write of the agent's document: a new one, one in place of the namesake that was read, or changes.
+    fn document_of(&self, attempt: &Attempt<'_>, present: Option<&Document>) -> Result<Item, StoreError> {
+        let (index, agent) = (self.indices.name(Index::Agents), &attempt.enrollment.agent);
+        match &attempt.enrollment.written {
+            Written::Replacement(patch) => {
+                Ok(self.change(agent, &patch.clone().set("access_api_key_id", &attempt.key.id)))
+            }
+            Written::New(document) => {
+                let key_id = raw(&attempt.key.id);
+                let mut object = documents::open(document.get()).map_err(|error| unreadable(&error))?;
+                object.insert("access_api_key_id", &key_id);
+                let document = documents::text(&object);
+                Ok(match present {
+                    Some(present) => Item::replace(index, agent, present.version, &document),
+                    None => Item::create(index, agent, &document),
+                })
+            }
+        }
+    }
+
+    /// Earlier tries of the same enrolment; a namesake is replaced instead.
+    fn deletions(&self, enrollment: &Enrollment) -> Vec<Item> {
+        let index = self.indices.name(Index::Agents);
+        let others = enrollment.delete_agents.iter().filter(|id| **id != enrollment.agent && is_id(id));
+        others.map(|id| Item::delete(index, id)).collect()
+    }
+
+    /// What the outcome of the write means. Where it failed, or may have, everything is taken back.
+    fn finish(
+        &self,
+        attempt: Attempt<'_>,
+        outcome: Result<Outcome, StoreError>,
+        replaced_keys: &mut Vec<String>,
+    ) -> StoreResult {
+        let Attempt { enrollment, key } = attempt;
+        let error = match outcome {
+            Ok(Outcome { status: 404, .. }) => StoreError::NotFound,
+            // by somebody else, or by an earlier try of ours whose answer was lost
+            Ok(Outcome { status: 409, .. }) => match self.has_access_key(&enrollment.agent, &key.id) {
+                Ok(false) => StoreError::Conflict,
+                Ok(true) => return Ok(done(enrollment, key, replaced_keys)),
+                Err(error) => error,
+            },
+            Ok(_) => return Ok(done(enrollment, key, replaced_keys)),
+            Err(error) => error,
+        };
+        let created = matches!(enrollment.written, Written::New(_));
+        let undo = Undo { agent: &enrollment.agent, access_key: &key.id, created };
+        if let Some(Err(undone)) = self.undo(&[undo]).pop() {
+            ::log::warn!("fleet.agent.id" = enrollment.agent.as_str(), "fleet.apikey.id" = key.id.as_str();
+                "an enrolment failed, and its key could not be taken back: {undone}");
+        }
+        Err(error)
+    }
+
+    fn has_access_key(&self, agent: &str, key_id: &str) -> Result<bool, StoreError> {
+        const FIELD: &str = "access_api_key_id";
+        let wanted = Wanted { index: Index::Agents, id: agent, part: Part::Field(FIELD) };
+        let Some(document) = self.look_up_one(wanted)? else { return Ok(false) };
+        let object = documents::open(document.source.get()).map_err(|error| unreadable(&error))?;
+        Ok(documents::string(&object, FIELD) == key_id)
+    }
+}
+
+/// The enrolment is written: what it replaces may go.
+fn done(enrollment: &Enrollment, key: ApiKey, replaced_keys: &mut Vec<String>) -> Answer {
+    replaced_keys.extend(enrollment.invalidate_keys.iter().cloned());
+    Answer::Key(key)
+}
+
+/// Documents that stay by mistake show as agents that never come: the enrolment itself is good.
+fn log_failed_deletions(outcomes: &[Result<Outcome, StoreError>]) {
+    for error in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+        ::log::warn!("an agent that was enrolled again could not be deleted: {error}");
+    }
+}

@@ -1,0 +1,313 @@
+//! API keys: checking, making, invalidating. They are the cluster's; where it has none, our own.
+//!
+//! The cluster's list of keys lags: a key just made is good at once, but cannot be invalidated before the security index
+//! was refreshed. So keys made lately are known here by their ids, and are waited for.
+
+use std::collections::VecDeque;
+use std::sync::PoisonError;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Elastic;
+use super::ask::{self, plain};
+use super::client::Response;
+use super::failure::{Cause, Cure, Trouble};
+use crate::config::Secret;
+use crate::model::ApiKey;
+use crate::store::{Answer, StoreError, StoreResult};
+
+/// Keys invalidated by one request.
+const KEYS_PER_REQUEST_MAX: usize = 500;
+/// Ids of keys made lately that are known; beyond that the oldest are forgotten, which are long visible.
+const YOUNG_KEYS_MAX: usize = 10_000;
+/// Longest name of a key.
+const NAME_CHARS_MAX: usize = 256;
+
+/// What a key is made for.
+pub(super) struct KeyPurpose<'a> {
+    /// For people.
+    pub(super) name: &'a str,
+    /// The name of its only role, which allows nothing but to be recognised.
+    pub(super) role: &'a str,
+    /// What is told of it.
+    pub(super) metadata: Value,
+}
+
+/// Keys made lately, oldest first.
+#[derive(Default)]
+pub(super) struct YoungKeys(VecDeque<String>);
+
+#[derive(Deserialize)]
+struct Authenticated {
+    enabled: bool,
+}
+
+#[derive(Deserialize)]
+struct MadeKey {
+    id: String,
+    api_key: String,
+}
+
+#[derive(Deserialize)]
+struct Invalidated {
+    invalidated_api_keys: Vec<String>,
+    #[serde(default)]
+    previously_invalidated_api_keys: Vec<String>,
+    error_count: u64,
+}
+
+#[derive(Deserialize)]
+struct KeysFound {
+    api_keys: Vec<KeyFound>,
+}
+
+#[derive(Deserialize)]
+struct KeyFound {
+    #[serde(default)]
+    invalidated: bool,
+}
+
+/// What is known of a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Good,
+    Invalidated,
+    Unknown,
+}
+
+impl YoungKeys {
+    fn remember(&mut self, id: &str) {
+        if self.0.len() >= YOUNG_KEYS_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(id.to_owned());
+    }
+}
+
+impl Elastic {
+    /// Whether a key is good.
+    pub(super) fn authenticate(&self, key: &ApiKey) -> StoreResult {
+        if !self.facts()?.has_keys {
+            return self.authenticate_own(key);
+        }
+        let authorization = Secret::new(format!("ApiKey {}", key.token()));
+        let mut request = plain("GET", "/_security/_authenticate");
+        request.authorization = Some(authorization);
+        let mut retry = 0;
+        loop {
+            let trouble = match self.response(&request).map_err(Verdict::from).and_then(|it| judged(&it)) {
+                Ok(answer) => return Ok(answer),
+                Err(Verdict::Refused(error)) => return Err(error),
+                Err(Verdict::Trouble(trouble)) => trouble,
+            };
+            if trouble.cure != Cure::Wait || retry >= self.patience.retries_max {
+                return Err(trouble.error);
+            }
+            self.patience.before_retry(retry);
+            retry += 1;
+        }
+    }
+
+    /// Makes a key that never expires and may do nothing.
+    pub(super) fn make_key(&self, purpose: &KeyPurpose<'_>) -> Result<ApiKey, StoreError> {
+        if !self.facts()?.has_keys {
+            return self.make_own_key();
+        }
+        let nothing = json!([{"application": "fleet", "privileges": ["no-privileges"], "resources": ["*"]}]);
+        let name: String = purpose.name.chars().take(NAME_CHARS_MAX).collect();
+        let body = json!({
+            "name": name,
+            "role_descriptors": {purpose.role: {"cluster": [], "applications": nothing}},
+            "metadata": purpose.metadata,
+        });
+        let mut request = ask::json("PUT", "/_security/api_key?refresh=false", &body);
+        // a second one would be nobody's
+        request.repeatable = false;
+        let made = self.call(&request)?;
+        let made: MadeKey =
+            serde_json::from_slice(&made).map_err(|_| Trouble::garbled("the making of a key").error)?;
+        self.young_keys().remember(&made.id);
+        Ok(ApiKey { id: made.id, secret: made.api_key })
+    }
+
+    /// Makes keys unusable; unknown ones are fine. Keys made lately by this store are waited for.
+    pub(super) fn invalidate(&self, ids: &[String]) -> Result<(), StoreError> {
+        if !self.facts()?.has_keys {
+            return self.delete_own_keys(ids);
+        }
+        let (young, old): (Vec<String>, Vec<String>) = {
+            let young = self.young_keys();
+            ids.iter().filter(|id| !id.is_empty()).cloned().partition(|id| young.0.contains(id))
+        };
+        for ids in old.chunks(KEYS_PER_REQUEST_MAX) {
+            self.invalidate_visible(ids)?;
+        }
+        self.invalidate_young(young)
+    }
+
+    /// Invalidates keys that were made a moment ago, as soon as the cluster shows them.
+    pub(super) fn invalidate_young(&self, ids: Vec<String>) -> Result<(), StoreError> {
+        if !self.facts()?.has_keys {
+            return self.delete_own_keys(&ids);
+        }
+        let mut left: Vec<String> = ids.into_iter().filter(|id| !id.is_empty()).collect();
+        for look in 0..=self.patience.key_looks_max {
+            if look > 0 && !left.is_empty() {
+                self.patience.before_key_look();
+            }
+            let mut waiting = Vec::new();
+            for ids in left.chunks(KEYS_PER_REQUEST_MAX) {
+                let done = self.invalidate_visible(ids)?;
+                waiting.extend(ids.iter().filter(|id| !done.contains(id)).cloned());
+            }
+            left = Vec::new();
+            for id in waiting {
+                if self.standing(&id)? != Standing::Invalidated {
+                    left.push(id);
+                }
+            }
+            if left.is_empty() {
+                return Ok(());
+            }
+        }
+        // after a minute there is no such key
+        ::log::warn!(
+            "these keys were to be invalidated, and the cluster does not know them: {}",
+            left.join(", ")
+        );
+        Ok(())
+    }
+
+    /// Invalidates those of the keys that the cluster shows; which these were.
+    fn invalidate_visible(&self, ids: &[String]) -> Result<Vec<String>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let garbled = || Trouble::garbled("the invalidation of keys").error;
+        let request = ask::json("DELETE", "/_security/api_key", &json!({"ids": ids, "owner": true}));
+        let answer: Invalidated = serde_json::from_slice(&self.call(&request)?).map_err(|_| garbled())?;
+        if answer.error_count > 0 {
+            let reason = format!("{} keys could not be invalidated", answer.error_count);
+            return Err(StoreError::Failed { status: 500, reason });
+        }
+        let mut done = answer.invalidated_api_keys;
+        done.extend(answer.previously_invalidated_api_keys);
+        self.young_keys().0.retain(|id| !done.contains(id));
+        Ok(done)
+    }
+
+    /// What is known of a key of ours. Trouble is not "unknown".
+    fn standing(&self, id: &str) -> Result<Standing, StoreError> {
+        let request = plain("GET", format!("/_security/api_key?id={}&owner=true", percent_encoded(id)));
+        let found: KeysFound = match self.call(&request) {
+            Ok(answer) => serde_json::from_slice(&answer).map_err(|_| Trouble::garbled("a key").error)?,
+            Err(StoreError::Failed { status: 404, .. }) => return Ok(Standing::Unknown),
+            Err(error) => return Err(error),
+        };
+        Ok(match found.api_keys.first() {
+            None => Standing::Unknown,
+            Some(key) if key.invalidated => Standing::Invalidated,
+            Some(_) => Standing::Good,
+        })
+    }
+
+    fn young_keys(&self) -> std::sync::MutexGuard<'_, YoungKeys> {
+        self.young_keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a key is not known to be good.
+enum Verdict {
+    /// The cluster has answered what it thinks of it.
+    Refused(StoreError),
+    /// It has not.
+    Trouble(Trouble),
+}
+
+impl From<Trouble> for Verdict {
+    fn from(trouble: Trouble) -> Self {
+        Verdict::Trouble(trouble)
+    }
+}
+
+/// What an answer says of a key. It is bad only if Elasticsearch itself says so: not a proxy, and not an Elasticsearch that
+/// could not read its own index.
+fn judged(response: &Response) -> Result<Answer, Verdict> {
+    match response.status {
+        200..300 => {
+            let answer: Authenticated = serde_json::from_slice(&response.body)
+                .map_err(|_| Verdict::Trouble(Trouble::garbled("a key")))?;
+            Ok(Answer::Authenticated { enabled: answer.enabled })
+        }
+        429 => Err(Verdict::Refused(StoreError::AuthenticationLimited)),
+        401 if is_positive(response) => Err(Verdict::Refused(StoreError::KeyRejected)),
+        // the cluster may be about to start
+        401 => Err(Verdict::Trouble(Trouble { cure: Cure::Wait, ..Trouble::refused(response) })),
+        _ => Err(Verdict::Trouble(Trouble::refused(response))),
+    }
+}
+
+fn is_positive(response: &Response) -> bool {
+    /// How Elasticsearch tells that it failed to look at the key.
+    const FAILED: &[u8] = b"encountered a failure";
+    let by_elasticsearch = Cause::of(response).is_some_and(|cause| cause.kind == "security_exception");
+    by_elasticsearch && !response.body.windows(FAILED.len()).any(|part| part == FAILED)
+}
+
+/// A value of a query string.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded += &format!("%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(status: u16, body: &str) -> Result<bool, Option<StoreError>> {
+        match judged(&Response { status, body: body.into() }) {
+            Ok(Answer::Authenticated { enabled }) => Ok(enabled),
+            Ok(other) => panic!("{other:?}"),
+            Err(Verdict::Refused(error)) => Err(Some(error)),
+            Err(Verdict::Trouble(_)) => Err(None),
+        }
+    }
+
+    #[test]
+    fn a_key_is_bad_only_if_elasticsearch_says_so() {
+        let security = |reason: &str| {
+            format!(
+                r#"{{"error":{{"type":"security_exception","reason":"no","additional_unsuccessful_credentials":"API key: {reason}"}},"status":401}}"#
+            )
+        };
+        assert_eq!(verdict(200, r#"{"enabled":true}"#), Ok(true));
+        assert_eq!(verdict(200, r#"{"enabled":false}"#), Ok(false));
+        assert_eq!(
+            verdict(401, &security("unable to find apikey with id x")),
+            Err(Some(StoreError::KeyRejected))
+        );
+        assert_eq!(verdict(429, ""), Err(Some(StoreError::AuthenticationLimited)));
+        assert_eq!(verdict(401, "<html>who are you?</html>"), Err(None));
+        assert_eq!(
+            verdict(401, &security("apikey authentication for id [x] encountered a failure")),
+            Err(None)
+        );
+        for status in [400, 403, 404, 500, 503] {
+            assert_eq!(verdict(status, &security("x")), Err(None), "{status}");
+        }
+        assert_eq!(verdict(200, "{}"), Err(None));
+    }
+
+    #[test]
+    fn a_value_of_a_query_is_encoded() {
+        assert_eq!(percent_encoded("aZ09-_.~&=ü "), "aZ09-_.~%26%3D%C3%BC%20");
+    }
+}

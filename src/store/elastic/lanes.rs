@@ -1,0 +1,59 @@
+//! Which operation goes with which others in one request, and how many requests of a kind there may be at once.
+
+use crate::store::batch::BATCH_OPERATIONS_MAX;
+use crate::store::{Lane, Lanes, Operation};
+
+/// Look-ups or searches in one request: agents may say much of themselves, and what is read is held in memory.
+const READS_PER_REQUEST_MAX: usize = 256;
+/// What is done one at a time waits for those before it in its batch.
+const SINGLES_PER_BATCH_MAX: usize = 4;
+/// Requests for documents at once, and as many searches.
+const READERS: usize = 4;
+/// Keys made or checked at once.
+const SINGLES: usize = 16;
+/// An operator's question does not wait for housekeeping.
+const OPERATORS: usize = 2;
+
+/// How this store takes operations. Writes have one worker for each of their lanes, which keeps their order; what an
+/// agent's handler writes through both it does not write at once.
+pub(super) const LANES: Lanes = Lanes {
+    of: lane,
+    workers: [READERS, READERS, 1, 1, OPERATORS, SINGLES],
+    batch_max: [
+        READS_PER_REQUEST_MAX,
+        READS_PER_REQUEST_MAX,
+        BATCH_OPERATIONS_MAX,
+        BATCH_OPERATIONS_MAX,
+        1,
+        SINGLES_PER_BATCH_MAX,
+    ],
+};
+
+/// Which lane runs an operation in this store.
+pub(super) fn lane(operation: &Operation) -> Lane {
+    use Operation::*;
+    match operation {
+        AgentById(_) | AgentWhole(_) | ActionSeqNo(_) => Lane::Read,
+        AgentByAccessKey(_) | AgentByEnrollmentId(_) | TokenByKey(_) => Lane::Search,
+        PendingActions { .. } | ActionById(_) => Lane::Search,
+        CheckIn { .. } | Heartbeats { .. } => Lane::Write,
+        UpdateAgent { .. } | PolicyAcknowledged { .. } | CreateResult(_) | CreateAction(_) => Lane::Refresh,
+        Authenticate(_) | Enroll(_) | UndoEnrollment { .. } | InvalidateKeys(_) => Lane::Single,
+        // several requests each
+        CreateRevision(_) | DeletePolicy(_) | CreateToken { .. } | RevokeToken(_) => Lane::Operator,
+        LatestPolicies | PolicyRevision { .. } | Tokens | Agents { .. } | Actions { .. } => Lane::Operator,
+        ActionDocuments(_) | ResultsOfAction(_) | Cleanup { .. } | Backup(_) => Lane::Operator,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_lane_that_is_used_has_a_worker() {
+        for lane in Lane::ALL {
+            assert!(LANES.workers[lane.index()] > 0 && LANES.batch_max[lane.index()] > 0, "{lane:?}");
+        }
+    }
+}

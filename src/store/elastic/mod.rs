@@ -1,0 +1,108 @@
+//! The store in an Elasticsearch cluster (elasticsearch.md). Nothing outside knows ureq, or a query.
+//!
+//! The operations of a batch that are alike are one request, and each has its own answer. What the cluster refuses for a
+//! while is asked again; what is not known is an error, never "none". Nothing is kept here: any number of servers may work
+//! on one cluster.
+
+mod actions;
+mod agents;
+mod ask;
+mod bulk;
+mod client;
+mod enrolling;
+mod failure;
+mod indices;
+mod keys;
+mod lanes;
+mod lookup;
+mod own_keys;
+mod patience;
+mod policies;
+mod prepare;
+mod run;
+mod script;
+mod search;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod watch;
+mod writes;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+pub use indices::Indices;
+pub use watch::ElasticWatch;
+
+use self::client::Client;
+use self::indices::Index;
+use self::keys::YoungKeys;
+use self::lanes::LANES;
+use self::patience::Patience;
+use self::prepare::Facts;
+use self::watch::WatchEnd;
+use super::{Lanes, Operation, Store, StoreResult};
+use crate::config::Elasticsearch;
+
+/// The store in a cluster. Opening it asks nothing: a cluster that is not there yet is unavailable, and will be used when
+/// it comes.
+pub struct Elastic {
+    client: Arc<Client>,
+    indices: Indices,
+    /// `max_content_length`.
+    request_bytes_max: u64,
+    /// How long actions stay after their expiration; zero: for ever.
+    expired_actions_kept: Duration,
+    patience: Patience,
+    facts: OnceLock<Facts>,
+    /// Indices that are known to be there.
+    made: Mutex<BTreeSet<Index>>,
+    young_keys: Mutex<YoungKeys>,
+    watch_end: WatchEnd,
+}
+
+/// Why the settings of a cluster cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ElasticError(String);
+
+impl Elastic {
+    /// The store in the cluster of these settings, under these names.
+    pub fn open(
+        settings: &Elasticsearch,
+        indices: Indices,
+        expired_actions_kept: Duration,
+    ) -> Result<Elastic, ElasticError> {
+        let client = Client::new(settings).map_err(|error| ElasticError(error.to_string()))?;
+        Ok(Elastic {
+            client: Arc::new(client),
+            indices,
+            request_bytes_max: settings.request_bytes_max,
+            expired_actions_kept,
+            patience: Patience::default(),
+            facts: OnceLock::new(),
+            made: Mutex::default(),
+            young_keys: Mutex::default(),
+            watch_end: WatchEnd::default(),
+        })
+    }
+
+    /// Ends all that waits for the cluster, with an error; nothing is asked any more. For the end of the process.
+    pub fn close(&self) {
+        self.client.close();
+        self.patience.end();
+    }
+}
+
+impl Store for Elastic {
+    fn run(&self, batch: Vec<Operation>) -> Vec<StoreResult> {
+        let alike = |one: &Operation, other: &Operation| lanes::lane(one) == lanes::lane(other);
+        let parts = batch.chunk_by(alike);
+        parts.flat_map(|part| self.run_part(part)).collect()
+    }
+
+    fn lanes(&self) -> Lanes {
+        LANES
+    }
+}

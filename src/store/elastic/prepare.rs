@@ -1,0 +1,104 @@
+//! What has to be known of the cluster before it can be used, found out with the first question and kept: whether it has
+//! the fleet module, and whether it has keys. And indices that nobody else makes.
+
+use std::sync::PoisonError;
+
+use super::Elastic;
+use super::ask::{json, plain};
+use super::failure::{Cause, Cure, Trouble};
+use super::indices::{Index, definition};
+use crate::store::StoreError;
+
+/// What the cluster can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Facts {
+    /// It knows the `_fleet` routes and the definitions of the fleet's indices.
+    pub(super) fleet_module: bool,
+    /// It makes and checks API keys; otherwise the keys are ours.
+    pub(super) has_keys: bool,
+}
+
+impl Elastic {
+    /// What the cluster can do; asked once, when it is first needed, and again as long as it does not answer.
+    pub(super) fn facts(&self) -> Result<Facts, StoreError> {
+        if let Some(facts) = self.facts.get() {
+            return Ok(*facts);
+        }
+        let facts = Facts {
+            fleet_module: self.has_route(&self.fleet_route())?,
+            has_keys: self.has_route("/_security/_authenticate")?,
+        };
+        // two workers find out the same
+        let facts = *self.facts.get_or_init(|| facts);
+        if !facts.has_keys {
+            let name = self.indices.name(Index::Keys);
+            ::log::warn!("security is off in this Elasticsearch: API keys are our own, kept in {name}");
+        }
+        Ok(facts)
+    }
+
+    fn fleet_route(&self) -> String {
+        format!("/{}/_fleet/global_checkpoints", self.indices.name(Index::Agents))
+    }
+
+    /// Whether the cluster knows a route. That it refuses what is asked there says that it does; trouble says nothing.
+    fn has_route(&self, path: &str) -> Result<bool, StoreError> {
+        let request = plain("GET", path);
+        let mut retry = 0;
+        loop {
+            let trouble = match self.response(&request) {
+                Ok(response) => match response.status {
+                    200..300 | 401 | 403 | 404 => return Ok(true),
+                    400 if Cause::of(&response).is_some_and(|cause| cause.is_missing_route()) => {
+                        return Ok(false);
+                    }
+                    400 => return Ok(true),
+                    _ => Trouble::refused(&response),
+                },
+                Err(trouble) => trouble,
+            };
+            if trouble.cure != Cure::Wait || retry >= self.patience.retries_max {
+                return Err(trouble.error);
+            }
+            self.patience.before_retry(retry);
+            retry += 1;
+        }
+    }
+
+    /// Makes an index before the first write to it, where the cluster would make a wrong one: without a definition it takes
+    /// each text for prose. That it is there already is fine.
+    pub(super) fn ensure(&self, index: Index) -> Result<(), StoreError> {
+        if self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(&index) {
+            return Ok(());
+        }
+        // the fleet module knows the usual names and makes them itself
+        let is_ours = index == Index::Keys || self.indices.are_own() || !self.facts()?.fleet_module;
+        if is_ours {
+            self.make(index)?;
+        }
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(index);
+        Ok(())
+    }
+
+    fn make(&self, index: Index) -> Result<(), StoreError> {
+        let name = self.indices.name(index);
+        match self.call(&json("PUT", format!("/{name}"), &definition(index))) {
+            Ok(_) => {
+                ::log::info!("the index {name} was made");
+                Ok(())
+            }
+            // it is there, or an alias or a template for a data stream has the name
+            Err(StoreError::Failed { status: 400, reason }) => {
+                ::log::debug!("the index {name} is not ours to make: {reason}");
+                Ok(())
+            }
+            Err(StoreError::Failed { status: 403, reason }) => {
+                ::log::error!(
+                    "the index {name} is missing or not ours, and the service token may not make it: {reason}"
+                );
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The painless scripts: constants, so that the cluster compiles each once. Values are parameters, never text.
+
+use serde::Serialize;
+
+/// A constant script.
+#[derive(Clone, Copy)]
+pub(super) struct Script(&'static str);
+
+/// Replaces the fields of `doc` whole and takes those of `remove` out; with `at` only if the stored `last_checkin` is not
+/// newer, by the second. A stored time that is none does not count.
+pub(super) const CHANGE: Script = Script(concat!(
+    "def s=ctx._source;def l=s.last_checkin;",
+    "if(params.at!=null&&l instanceof String){try{",
+    "if(ZonedDateTime.parse(l).toEpochSecond()>ZonedDateTime.parse(params.at).toEpochSecond()){",
+    "ctx.op='none';return}",
+    "}catch(Exception e){}}",
+    "s.putAll(params.doc);for(f in params.remove){s.remove(f)}",
+));
+
+/// Sets `policy_revision_idx` if the policy is still `policy_id` and the stored revision is lower.
+pub(super) const ACKNOWLEDGE: Script = Script(concat!(
+    "def s=ctx._source;def r=s.policy_revision_idx;",
+    "if(s.policy_id!=params.policy_id||(r instanceof Number&&r>=params.revision_idx)){ctx.op='none';return}",
+    "s.policy_revision_idx=params.revision_idx;s.updated_at=params.at;s.remove('default_api_key_history')",
+));
+
+/// Deletes an agent's document if its access key is still `access_key`.
+pub(super) const DELETE_IF_OURS: Script =
+    Script("ctx.op=ctx._source.access_api_key_id==params.access_key?'delete':'none'");
+
+/// Where an agent stands in an action's list and how long that is: a field of a search, in place of the list itself.
+pub(super) const PLACE: Script =
+    Script("def a=params._source.agents;return a instanceof List?[a.indexOf(params.agent),a.size()]:null");
+
+#[derive(Serialize)]
+struct Update<'a, P> {
+    script: Call<'a, P>,
+}
+
+#[derive(Serialize)]
+struct Call<'a, P> {
+    lang: &'static str,
+    source: &'static str,
+    params: &'a P,
+}
+
+impl Script {
+    /// The body of an update by this script.
+    pub(super) fn with(self, params: &impl Serialize) -> String {
+        // our own types always have a JSON text
+        serde_json::to_string(&Update { script: self.call(params) }).unwrap_or_default()
+    }
+
+    /// The script as a value, for a search.
+    pub(super) fn value(self, params: &impl Serialize) -> serde_json::Value {
+        serde_json::to_value(self.call(params)).unwrap_or_default()
+    }
+
+    fn call<P>(self, params: &P) -> Call<'_, P> {
+        Call { lang: "painless", source: self.0, params }
+    }
+}

@@ -1,0 +1,188 @@
+//! What the cluster's answers mean for the watch. Pure. Nothing that is not positively known is taken as "nothing".
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::progress::{Reading, Standing};
+use crate::store::elastic::client::{Response, SendError};
+use crate::store::elastic::failure::Cause;
+
+/// What an index has more than one of cannot be followed: each shard counts for itself.
+const SHARDS: &str = "the index has more than one shard";
+
+#[derive(Deserialize)]
+struct Checkpoints {
+    global_checkpoints: Vec<i64>,
+    #[serde(default)]
+    timed_out: bool,
+}
+
+/// Reads `_fleet/global_checkpoints`.
+pub(super) fn checkpoints(answer: Result<Response, SendError>) -> Standing {
+    let response = match answer {
+        Ok(response) => response,
+        Err(error) => return Standing::Failed(error.to_string()),
+    };
+    let cause = Cause::of(&response).unwrap_or_default();
+    match response.status {
+        200 => match serde_json::from_slice::<Checkpoints>(&response.body) {
+            Ok(Checkpoints { global_checkpoints, timed_out }) => match global_checkpoints[..] {
+                [checkpoint] => Standing::At { checkpoint, incarnation: None, waited: timed_out },
+                _ => Standing::Failed(SHARDS.to_owned()),
+            },
+            Err(error) => Standing::Failed(format!("the checkpoint cannot be read: {error}")),
+        },
+        404 if cause.is_missing_index() => Standing::Missing,
+        400 if cause.is_missing_route() => Standing::NoModule,
+        504 => Standing::GatewayTimeout,
+        status => Standing::Failed(refused(status, &cause)),
+    }
+}
+
+#[derive(Deserialize)]
+struct Statistics {
+    #[serde(default)]
+    indices: BTreeMap<String, IndexStatistics>,
+}
+
+#[derive(Deserialize)]
+struct IndexStatistics {
+    uuid: String,
+    shards: BTreeMap<String, Vec<Copy>>,
+}
+
+#[derive(Deserialize)]
+struct Copy {
+    routing: Routing,
+    seq_no: Option<SequenceNumbers>,
+}
+
+#[derive(Deserialize)]
+struct Routing {
+    primary: bool,
+}
+
+#[derive(Deserialize)]
+struct SequenceNumbers {
+    global_checkpoint: i64,
+}
+
+/// Reads `_stats?level=shards` of one index, which may be named by an alias.
+pub(super) fn statistics(answer: Result<Response, SendError>) -> Standing {
+    let response = match answer {
+        Ok(response) => response,
+        Err(error) => return Standing::Failed(error.to_string()),
+    };
+    let cause = Cause::of(&response).unwrap_or_default();
+    match response.status {
+        200 => match serde_json::from_slice::<Statistics>(&response.body) {
+            Ok(Statistics { indices }) => of_the_only(indices.into_values().collect()),
+            Err(error) => Standing::Failed(format!("the statistics cannot be read: {error}")),
+        },
+        404 if cause.is_missing_index() => Standing::Missing,
+        status => Standing::Failed(refused(status, &cause)),
+    }
+}
+
+fn of_the_only(mut indices: Vec<IndexStatistics>) -> Standing {
+    let Some(index) = indices.pop() else {
+        // an index whose shards have all yet to start has no statistics
+        return Standing::Failed("no shard of the index is active".to_owned());
+    };
+    if !indices.is_empty() || index.shards.len() > 1 {
+        return Standing::Failed(SHARDS.to_owned());
+    }
+    let mut copies = index.shards.into_values().flatten();
+    let primary = copies.find(|copy| copy.routing.primary).and_then(|copy| copy.seq_no);
+    match primary {
+        Some(SequenceNumbers { global_checkpoint }) => {
+            Standing::At { checkpoint: global_checkpoint, incarnation: Some(index.uuid), waited: true }
+        }
+        None => Standing::Failed("the primary shard is not active".to_owned()),
+    }
+}
+
+#[derive(Deserialize)]
+struct SearchAnswer<'a> {
+    timed_out: bool,
+    #[serde(rename = "_shards")]
+    shards: Shards,
+    #[serde(borrow)]
+    hits: Hits<'a>,
+    #[serde(borrow)]
+    aggregations: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Shards {
+    failed: u64,
+}
+
+/// Hits as they were answered: one that cannot be read does not hide the rest.
+#[derive(Deserialize)]
+pub(super) struct Hits<'a> {
+    #[serde(borrow)]
+    pub(super) hits: Vec<&'a RawValue>,
+}
+
+/// A document in a hit.
+#[derive(Deserialize)]
+pub(super) struct Hit<'a> {
+    #[serde(rename = "_id")]
+    pub(super) id: String,
+    /// Only where it was asked for.
+    #[serde(rename = "_seq_no")]
+    pub(super) seq_no: Option<i64>,
+    #[serde(rename = "_source", borrow)]
+    pub(super) source: &'a RawValue,
+}
+
+/// What a search found that truly succeeded.
+pub(super) struct Found<'a> {
+    pub(super) hits: Vec<&'a RawValue>,
+    /// As answered, if any were asked for.
+    pub(super) aggregations: Option<&'a RawValue>,
+}
+
+/// Reads a search. Whatever is not a whole success is a [`Reading`] that says what it is.
+pub(super) fn search(response: &Response) -> Result<Found<'_>, Reading> {
+    if response.status != 200 {
+        let cause = Cause::of(response).unwrap_or_default();
+        let missing = response.status == 404 && cause.is_missing_index();
+        return Err(if missing {
+            Reading::Missing
+        } else {
+            Reading::Failed(refused(response.status, &cause))
+        });
+    }
+    let answer: SearchAnswer<'_> = serde_json::from_slice(&response.body)
+        .map_err(|error| Reading::Failed(format!("the answer to a search cannot be read: {error}")))?;
+    if answer.timed_out {
+        return Err(Reading::Failed("the search timed out".to_owned()));
+    }
+    if answer.shards.failed > 0 {
+        return Err(Reading::Failed("the search failed on a shard".to_owned()));
+    }
+    Ok(Found { hits: answer.hits.hits, aggregations: answer.aggregations })
+}
+
+/// Whether a refresh went through.
+pub(super) fn refresh(response: &Response) -> Result<(), Reading> {
+    #[derive(Deserialize)]
+    struct Refreshed {
+        #[serde(rename = "_shards")]
+        shards: Shards,
+    }
+    let cause = Cause::of(response).unwrap_or_default();
+    match (response.status, serde_json::from_slice::<Refreshed>(&response.body)) {
+        (200, Ok(Refreshed { shards: Shards { failed: 0 } })) => Ok(()),
+        (404, _) if cause.is_missing_index() => Err(Reading::Missing),
+        (status, _) => Err(Reading::Failed(format!("the refresh failed: {}", refused(status, &cause)))),
+    }
+}
+
+fn refused(status: u16, cause: &Cause) -> String {
+    format!("{status} {}", cause.text())
+}

@@ -1,0 +1,151 @@
+//! The watch: two followers, each of one index, each on a thread of its own, that ask the cluster where the index stands and
+//! read what is new; and a queue from which [`ElasticWatch::next`] takes what they found.
+//!
+//! A follower blocks in requests that nothing interrupts, so it is never waited for: once the watch is over, what it still
+//! brings is dropped, and it ends.
+
+mod actions;
+mod answers;
+mod feed;
+mod policies;
+mod progress;
+mod queue;
+mod requests;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use self::actions::Actions;
+use self::feed::{Feed, Source, Unread};
+use self::policies::Policies;
+use self::progress::{Progress, Reading, Step};
+use self::queue::Queue;
+use self::requests::Asks;
+use super::Elastic;
+use super::client::Client;
+use super::indices::Index;
+use crate::store::{Changes, Watch};
+
+/// How long the cluster waits for news before it answers that there are none.
+const POLL: Duration = Duration::from_secs(240);
+/// It asks, decodes JSON and little else.
+const STACK_BYTES: usize = 1024 * 1024;
+
+/// Tells what changed in the cluster. Over when its [`Elastic`] is dropped, or it itself.
+pub struct ElasticWatch {
+    queue: Arc<Queue>,
+}
+
+/// Ends the watch of a store when the store is dropped.
+#[derive(Default)]
+pub(super) struct WatchEnd(Arc<Queue>);
+
+impl Drop for WatchEnd {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Drop for ElasticWatch {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl Elastic {
+    /// Starts to follow; to be called once, since each change is told once. Changes of policies within `policy_debounce` are
+    /// one.
+    pub fn watch(&self, policy_debounce: Duration) -> io::Result<ElasticWatch> {
+        self.watch_with(policy_debounce, POLL)
+    }
+
+    fn watch_with(&self, policy_debounce: Duration, poll: Duration) -> io::Result<ElasticWatch> {
+        let queue = &self.watch_end.0;
+        let follower = |index, round_pause| Follower {
+            client: Arc::clone(&self.client),
+            asks: Asks { index: self.indices.name(index).to_owned(), poll },
+            index,
+            progress: Progress::new(round_pause),
+            queue: Arc::clone(queue),
+        };
+        follower(Index::Policies, policy_debounce).start("watch-policies", Policies::default())?;
+        follower(Index::Actions, Duration::ZERO).start("watch-actions", Actions::default())?;
+        Ok(ElasticWatch { queue: Arc::clone(queue) })
+    }
+}
+
+impl Watch for ElasticWatch {
+    fn next(&mut self) -> Option<Changes> {
+        self.queue.take()
+    }
+}
+
+/// Follows one index.
+struct Follower {
+    client: Arc<Client>,
+    asks: Asks,
+    index: Index,
+    progress: Progress,
+    queue: Arc<Queue>,
+}
+
+impl Follower {
+    fn start(mut self, name: &str, mut feed: impl Feed + Send + 'static) -> io::Result<()> {
+        let follow = move || while self.go_on(&mut feed) {};
+        thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(follow).map(drop)
+    }
+
+    /// Takes one step; false when the watch is over.
+    fn go_on(&mut self, feed: &mut impl Feed) -> bool {
+        let step = self.progress.step();
+        match step {
+            Step::Pause(pause) => return self.queue.pause(pause),
+            Step::Probe => {
+                let standing = answers::checkpoints(self.client.send(&self.asks.checkpoint()));
+                self.progress.stands(standing);
+            }
+            Step::Wait { after } => {
+                let standing = answers::checkpoints(self.client.send(&self.asks.advance(after)));
+                self.progress.stands(standing);
+            }
+            Step::Look => {
+                let standing = answers::statistics(self.client.send(&self.asks.statistics()));
+                self.progress.stands(standing);
+            }
+            Step::Begin { up_to } => {
+                let read = feed.begin(&self.source(), up_to);
+                if !self.has_read(read) {
+                    return false;
+                }
+            }
+            Step::Read { after, up_to } => {
+                let read = feed.read(&self.source(), after, up_to);
+                if !self.has_read(read) {
+                    return false;
+                }
+            }
+        }
+        self.queue.health(self.index, self.progress.trouble());
+        // a step that only waited must not go on after the end
+        self.queue.pause(Duration::ZERO)
+    }
+
+    fn source(&self) -> Source<'_> {
+        let Follower { client, asks, queue, progress, .. } = self;
+        Source { client, asks, queue, module: progress.has_module() }
+    }
+
+    fn has_read(&mut self, read: Result<i64, Unread>) -> bool {
+        let reading = match read {
+            Ok(up_to) => Reading::UpTo(up_to),
+            Err(Unread::Not(reading)) => reading,
+            Err(Unread::Closed) => return false,
+        };
+        self.progress.has_read(reading);
+        true
+    }
+}

@@ -1,0 +1,6 @@
+//! Tests of what other tests stand on: the cluster comes, keeps its data through a crash, and goes with its process.
+
+#[cfg(test)]
+mod cluster;
+#[cfg(test)]
+mod keeping;
