@@ -6,17 +6,21 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::config::{Config, Loaded, PemSource, Store as StoreChoice, Tls};
+use crate::config::{Config, Loaded, PemSource, Tls};
 use crate::connection::Listener;
 use crate::log::LogHandle;
 use crate::model::EnrollmentToken;
 use crate::reactor::tls::own::{Names, OwnCertificates, OwnError};
 use crate::reactor::{Address, Bounds, Hooks, Jobs, Reactor, ReactorError, Run, Sender, Settings};
 use crate::server::{BatchId, Event, Server, WorkId};
-use crate::store::embedded::{Embedded, OpenError};
+use crate::store::embedded::OpenError;
 use crate::store::pool::{Pool, PoolEvent};
-use crate::store::{Lane, Operation, Watch};
+use crate::store::{DirectoryError, ElasticError, Lane, Operation, Store, Watch};
 use crate::time::Now;
+
+mod stores;
+
+use stores::OpenStore;
 
 /// Why the server does not start, or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -24,9 +28,12 @@ pub enum ServeError {
     /// The data directory or the store in it.
     #[error(transparent)]
     Store(#[from] OpenError),
-    /// The configuration asks for what this build cannot do.
-    #[error("output.elasticsearch is not served by this version: leave `output` out for the embedded store")]
-    Elasticsearch,
+    /// The data directory, where the store is elsewhere.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The settings of the cluster.
+    #[error("output.elasticsearch: {0}")]
+    Elasticsearch(#[from] ElasticError),
     /// Our own CA or certificate.
     #[error(transparent)]
     Certificates(#[from] OwnError),
@@ -70,13 +77,12 @@ fn start_log(loaded: &Loaded) -> Result<LogHandle, ServeError> {
 }
 
 fn run(config: &Config, reload: &dyn Fn() -> Option<Loaded>) -> Result<(), ServeError> {
-    let StoreChoice::Embedded(embedded) = &config.store else { return Err(ServeError::Elasticsearch) };
     let clock = crate::reactor::Clock::start();
-    let (store, watch, first_token) =
-        Embedded::open(&config.data_directory, embedded.retention.clone(), clock.now().wall)?;
+    let mut open = OpenStore::open(config, clock.now().wall)?;
+    let close = open.closer();
+    let OpenStore { store, watch, first_token, .. } = open;
     let own = own_certificates(config, clock.now())?;
     let mut reactor = Reactor::new(settings(config, own.as_ref()))?;
-    let store = Arc::new(store);
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)
         .map_err(|error| ServeError::System { what: "no entropy", source: io::Error::other(error) })?;
@@ -87,7 +93,10 @@ fn run(config: &Config, reload: &dyn Fn() -> Option<Loaded>) -> Result<(), Serve
         greet(config, &mut reactor, own.as_ref(), &token);
     }
     let mut hooks = Process { config, reload, own };
-    reactor.run(&mut server, &mut Workers { pool }, &mut hooks)?;
+    let mut workers = Workers { pool };
+    let result = reactor.run(&mut server, &mut workers, &mut hooks);
+    close();
+    result?;
     ::log::info!("stopped");
     Ok(())
 }
@@ -125,7 +134,7 @@ fn handshake_bounds(read_header: Duration) -> Bounds {
     Bounds { handshake_time_max, ..bounds }
 }
 
-fn start_pool(store: Arc<Embedded>, sender: Sender) -> Result<Pool, ServeError> {
+fn start_pool(store: Arc<dyn Store>, sender: Sender) -> Result<Pool, ServeError> {
     let post = move |event| {
         sender.post(match event {
             PoolEvent::Answered { batch, answers } => Event::Answered { batch, answers },
@@ -137,7 +146,7 @@ fn start_pool(store: Arc<Embedded>, sender: Sender) -> Result<Pool, ServeError> 
 }
 
 /// The watch blocks on a thread of its own, which ends with the store.
-fn start_watch(mut watch: impl Watch + 'static, sender: Sender) -> Result<(), ServeError> {
+fn start_watch(mut watch: Box<dyn Watch>, sender: Sender) -> Result<(), ServeError> {
     /// It decodes JSON and little else.
     const STACK_BYTES: usize = 512 * 1024;
     let follow = move || {

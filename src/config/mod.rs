@@ -39,7 +39,10 @@ pub use secret::Secret;
 pub use server::{
     Bulk, FeatureFlags, Gc, GracefulForceUnenroll, Pbkdf2, Pgp, Server, StaticPolicyToken, Timeouts,
 };
-pub use store::{Elasticsearch, EmbeddedStore, EnvironmentProxies, Header, Proxy, Retention, Store};
+pub use store::{
+    Elasticsearch, EmbeddedStore, EnvironmentProxies, Header, INDEX_SUFFIX_BYTES_MAX, Proxy, Retention,
+    Store, is_index_suffix,
+};
 pub use tls::{ClientAuthentication, ClientIdentity, ClientTls, PemSource, Protocol, Tls, VerificationMode};
 
 /// What the command line and the process bring.

@@ -59,6 +59,15 @@ impl Default for Retention {
     }
 }
 
+/// Longest `index_suffix`.
+pub const INDEX_SUFFIX_BYTES_MAX: usize = 64;
+
+/// Whether index names may end in `suffix`.
+pub fn is_index_suffix(suffix: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    !suffix.is_empty() && suffix.len() <= INDEX_SUFFIX_BYTES_MAX && suffix.bytes().all(allowed)
+}
+
 /// `output.elasticsearch`
 #[derive(Clone, PartialEq)]
 pub struct Elasticsearch {
@@ -78,6 +87,9 @@ pub struct Elasticsearch {
     pub connections_per_host_max: u32,
     /// `max_content_length`: bytes of a request body.
     pub request_bytes_max: u64,
+    /// `index_suffix`, ours: a fleet of its own beside others in one cluster, in `.fleet-agents-SUFFIX` and so on; empty: the
+    /// indices that Kibana knows. At most [`INDEX_SUFFIX_BYTES_MAX`] of `a-z`, `0-9`, `-` and `_`.
+    pub index_suffix: String,
     /// `ssl`; `None`: no section, `https` hosts are verified against the system's roots.
     pub tls: Option<ClientTls>,
 }
@@ -125,6 +137,7 @@ impl Default for Elasticsearch {
             timeout: Duration::from_secs(90),
             connections_per_host_max: 128,
             request_bytes_max: 100 * 1024 * 1024,
+            index_suffix: String::new(),
             tls: None,
         }
     }

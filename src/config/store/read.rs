@@ -1,7 +1,10 @@
 //! Reads the `output` section.
 
 use super::host::{self, Defaults};
-use super::{Elasticsearch, EmbeddedStore, EnvironmentProxies, Header, Proxy, Retention, Store};
+use super::{
+    Elasticsearch, EmbeddedStore, EnvironmentProxies, Header, INDEX_SUFFIX_BYTES_MAX, Proxy, Retention,
+    Store, is_index_suffix,
+};
 use crate::config::report::Fault;
 use crate::config::scalar;
 use crate::config::secret::Secret;
@@ -61,6 +64,7 @@ fn read_elasticsearch(section: &mut Section<'_, '_>) -> Elasticsearch {
             u32::MAX,
         ),
         request_bytes_max: section.nonzero("max_content_length", default.request_bytes_max, u64::MAX),
+        index_suffix: index_suffix(section),
         tls: if section.has("ssl") {
             section.section("ssl", tls::read::client)
         } else {
@@ -68,6 +72,16 @@ fn read_elasticsearch(section: &mut Section<'_, '_>) -> Elasticsearch {
             None
         },
     }
+}
+
+fn index_suffix(section: &mut Section<'_, '_>) -> String {
+    const KEY: &str = "index_suffix";
+    let suffix = section.text(KEY, "");
+    if !suffix.is_empty() && !is_index_suffix(&suffix) {
+        let expected = format!("at most {INDEX_SUFFIX_BYTES_MAX} of a-z, 0-9, - and _");
+        section.error(KEY, Fault::Type { expected, found: format!("`{suffix}`") });
+    }
+    suffix
 }
 
 /// The hosts as whole URLs; none listed: localhost.

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// Longest suffix of the names.
-const SUFFIX_BYTES_MAX: usize = 64;
+use crate::config::is_index_suffix;
 
 /// An index that this store reads or writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,9 +44,7 @@ impl Indices {
     /// Those of a fleet of its own beside others in one cluster: `.fleet-agents-SUFFIX` and so on, which the role of the
     /// service account covers too. `None` for a suffix that no index may have.
     pub fn with_suffix(suffix: &str) -> Option<Self> {
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
-        let fits = !suffix.is_empty() && suffix.len() <= SUFFIX_BYTES_MAX && suffix.bytes().all(allowed);
-        fits.then(|| Indices::named(&format!("-{suffix}"), true))
+        is_index_suffix(suffix).then(|| Indices::named(&format!("-{suffix}"), true))
     }
 
     fn named(end: &str, own: bool) -> Self {

@@ -1,0 +1,80 @@
+//! The store that the configuration names, opened, with its watch.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ServeError;
+use crate::config::{Config, Elasticsearch, Store as StoreChoice};
+use crate::model::EnrollmentToken;
+use crate::store::{DirectoryLock, Elastic, Embedded, Indices, Store, Watch};
+use crate::time::Timestamp;
+
+/// An open store and what belongs to it.
+pub(super) struct OpenStore {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) watch: Box<dyn Watch>,
+    /// The token of a first start on the embedded store.
+    pub(super) first_token: Option<EnrollmentToken>,
+    /// Where the store waits for others, what ends its waits.
+    cluster: Option<Cluster>,
+}
+
+/// A store elsewhere: only the lock is in the data directory.
+struct Cluster {
+    store: Arc<Elastic>,
+    _lock: DirectoryLock,
+}
+
+impl OpenStore {
+    /// Opens what `config` names; `now` is for documents of a first start. A cluster that cannot be reached is no error: it
+    /// is used as soon as it can.
+    pub(super) fn open(config: &Config, now: Timestamp) -> Result<Self, ServeError> {
+        match &config.store {
+            StoreChoice::Embedded(embedded) => {
+                let (store, watch, first_token) =
+                    Embedded::open(&config.data_directory, embedded.retention.clone(), now)?;
+                Ok(OpenStore { store: Arc::new(store), watch: Box::new(watch), first_token, cluster: None })
+            }
+            StoreChoice::Elasticsearch(settings) => {
+                let monitor = &config.monitor;
+                let kept = config.server.gc.cleanup_after_expired;
+                Self::cluster(settings, &config.data_directory, kept, monitor.policy_debounce_time)
+            }
+        }
+    }
+
+    fn cluster(
+        settings: &Elasticsearch,
+        directory: &Path,
+        expired_actions_kept: Duration,
+        policy_debounce: Duration,
+    ) -> Result<Self, ServeError> {
+        let lock = DirectoryLock::take(directory)?;
+        let indices = match settings.index_suffix.as_str() {
+            "" => Indices::default(),
+            // the configuration has checked it
+            suffix => Indices::with_suffix(suffix).unwrap_or_default(),
+        };
+        let store = Arc::new(Elastic::open(settings, indices, expired_actions_kept)?);
+        let watch = store
+            .watch(policy_debounce)
+            .map_err(|source| ServeError::System { what: "the watch cannot be started", source })?;
+        Ok(OpenStore {
+            store: store.clone(),
+            watch: Box::new(watch),
+            first_token: None,
+            cluster: Some(Cluster { store, _lock: lock }),
+        })
+    }
+
+    /// What ends the store's waits, so that nothing holds up the end of the process.
+    pub(super) fn closer(&mut self) -> impl FnOnce() + use<> {
+        let cluster = self.cluster.take();
+        move || {
+            if let Some(cluster) = cluster {
+                cluster.store.close();
+            }
+        }
+    }
+}
