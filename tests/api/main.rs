@@ -1,6 +1,9 @@
 //! The black box: the real program, real sockets, real TLS, over loopback. A module for each topic, a test for each case.
 
 #[cfg(test)]
+#[path = "../elastic/cluster.rs"]
+mod cluster;
+#[cfg(test)]
 mod support;
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! What the tests share: a server process with its own data directory, clients over real sockets, and waits that end with a
 //! message. Knows no case.
 
+// each of the two test programs uses its part
+#![allow(dead_code)]
+
 mod agent;
 mod certificates;
+mod fleet;
 mod http;
 mod operator;
 mod output;

@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustls::ClientConfig;
 use tempfile::TempDir;
 
+use super::fleet::Fleet;
 use super::stream::{self, client_config};
 use super::{Connection, Output, Pair, Request, Response, eventually};
 
@@ -126,6 +127,8 @@ pub(crate) struct Installation {
     pub(crate) options: Options,
     /// The enrollment token of the first start, once there was one.
     pub(crate) token: Option<String>,
+    /// Where the fleet lives, if not in the directory.
+    pub(super) fleet: Option<Fleet>,
 }
 
 /// A server that ended by itself.
@@ -211,7 +214,17 @@ impl Drop for Process {
 
 impl Installation {
     pub(crate) fn new(options: Options) -> Self {
-        Installation { directory: tempfile::tempdir().unwrap(), options, token: None }
+        let directory = tempfile::tempdir().unwrap();
+        let fleet = Fleet::of_this_program();
+        let options = match &fleet {
+            None => options,
+            Some(fleet) => {
+                let certified = !options.tls || options.authority.is_some();
+                let options = fleet.settings(options);
+                if certified { options } else { Fleet::certificate(options, directory.path()) }
+            }
+        };
+        Installation { directory, options, token: None, fleet }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -235,6 +248,10 @@ impl Installation {
 
     /// Starts a server that must come up.
     pub(crate) fn start(mut self) -> Server {
+        if self.fleet.is_some() && self.token.is_none() {
+            // the first start does not make it there
+            drop(self.open());
+        }
         match self.try_start() {
             Ok((process, port)) => Server::new(self, process, port),
             Err(failed) => panic!("the server ended with {}:\n{}", failed.status, failed.stderr),
@@ -273,7 +290,7 @@ impl Installation {
             let status = process.wait();
             return Err(Failed { status, stderr: process.stderr.whole() });
         }
-        if self.token.is_none() {
+        if self.token.is_none() && self.fleet.is_none() {
             self.token = process.stdout.find("with the token", token_in);
         }
         Ok(process)

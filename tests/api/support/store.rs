@@ -8,7 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use fleet_server::model::raw::raw;
 use fleet_server::model::{Action, ActionResult, Agent, ApiKey, Patch, Policy};
 use fleet_server::reactor::Clock;
-use fleet_server::store::{ActionLookup, Answer, Embedded, EmbeddedWatch, Operation, Retention, Store};
+use fleet_server::store::{
+    ActionLookup, Answer, DEFAULT_POLICY_ID, Embedded, EmbeddedWatch, Operation, Retention, Store, default_policy,
+};
 use fleet_server::time::Timestamp;
 use serde_json::Value;
 
@@ -17,8 +19,8 @@ use super::server::no_process_begins;
 
 /// An open store; closed when dropped.
 pub(crate) struct Opened {
-    store: Embedded,
-    _watch: EmbeddedWatch,
+    store: Box<dyn Store>,
+    _watch: Option<EmbeddedWatch>,
     /// Last, so that the store is closed before another process may begin.
     _no_process_begins: RwLockReadGuard<'static, ()>,
 }
@@ -49,11 +51,20 @@ impl Installation {
     /// Opens the store; the first time this makes what a first start makes.
     pub(crate) fn open(&mut self) -> Opened {
         let no_process_begins = no_process_begins();
+        if let Some(fleet) = &self.fleet {
+            let store = Box::new(fleet.store());
+            let opened = Opened { store, _watch: None, _no_process_begins: no_process_begins };
+            if self.token.is_none() {
+                opened.run(Operation::CreateRevision(Box::new(default_policy(now()))));
+                self.token = Some(opened.token_for(DEFAULT_POLICY_ID));
+            }
+            return opened;
+        }
         let (store, watch, token) = Embedded::open(&self.path(), Retention::default(), now()).unwrap();
         if let Some(token) = token {
             self.token = Some(token.api_key);
         }
-        Opened { store, _watch: watch, _no_process_begins: no_process_begins }
+        Opened { store: Box::new(store), _watch: Some(watch), _no_process_begins: no_process_begins }
     }
 
     /// The agent as stored.

@@ -1,0 +1,31 @@
+//! The black box on a real Elasticsearch: the cases of `main.rs` that have to do with what is stored. How bytes are framed,
+//! how TLS and the configuration are read, and what becomes of the embedded store's files is the same whatever the store.
+
+#[cfg(test)]
+#[path = "../elastic/cluster.rs"]
+mod cluster;
+#[cfg(test)]
+mod support;
+
+#[cfg(test)]
+mod acks;
+#[cfg(test)]
+mod actions;
+#[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod checkin;
+#[cfg(test)]
+mod enroll;
+#[cfg(test)]
+mod errors;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod policy;
+#[cfg(test)]
+mod status;
+#[cfg(test)]
+mod stop;
+#[cfg(test)]
+mod upgrade;

@@ -1,0 +1,64 @@
+//! Where the fleet of an installation lives: in its data directory, or in a real Elasticsearch, under names of its own. The
+//! same cases are compiled into one test program for each.
+
+use std::time::Duration;
+
+use fleet_server::config::{Elasticsearch, Secret};
+use fleet_server::store::{Elastic, Indices};
+use serde_json::json;
+
+use super::server::Options;
+use super::{Authority, Pair};
+use crate::cluster::{self, Cluster};
+
+/// A fleet of an installation's own in the cluster; its indices go with it.
+pub(crate) struct Fleet {
+    cluster: &'static Cluster,
+    suffix: String,
+}
+
+impl Fleet {
+    /// One for a new installation, where this program is for Elasticsearch and there can be one.
+    pub(crate) fn of_this_program() -> Option<Fleet> {
+        if env!("CARGO_CRATE_NAME") != "api_elastic" {
+            return None;
+        }
+        Cluster::shared().map(|cluster| Fleet { cluster, suffix: cluster::suffix() })
+    }
+
+    /// The settings of a server on it.
+    pub(crate) fn settings(&self, options: Options) -> Options {
+        options
+            .set("output.elasticsearch.hosts.0", self.cluster.url())
+            .set("output.elasticsearch.service_token", self.cluster.service_token())
+            .set("output.elasticsearch.index_suffix", &self.suffix)
+            .set("inputs.0.monitor.policy_debounce_time", "50ms")
+    }
+
+    /// What the embedded store makes of its own: a certificate for localhost and its authority, in `directory`.
+    pub(crate) fn certificate(options: Options, directory: &std::path::Path) -> Options {
+        let authority = Authority::make(directory, "installation");
+        let pair = Pair::in_directory(directory, "installation");
+        authority.issue("localhost", &pair);
+        options.certificate(&pair, &authority.file)
+    }
+
+    /// The store as a server on it has it.
+    pub(crate) fn store(&self) -> Elastic {
+        let settings = Elasticsearch {
+            hosts: vec![self.cluster.url().to_owned()],
+            service_token: Some(Secret::new(self.cluster.service_token())),
+            ..Elasticsearch::default()
+        };
+        let indices = Indices::with_suffix(&self.suffix).unwrap();
+        Elastic::open(&settings, indices, Duration::ZERO).unwrap()
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        // a cluster holds a bounded number of shards
+        let path = format!("/.fleet-*-{}?expand_wildcards=all&ignore_unavailable=true", self.suffix);
+        self.cluster.admin("DELETE", &path, &json!(null));
+    }
+}
