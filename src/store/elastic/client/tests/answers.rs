@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 
 use super::server::{Peer, Server, elasticsearch};
 use super::support::{Hand, client, error_of, get, post, settings};
-use crate::store::elastic::client::{Client, SendError};
+use crate::store::elastic::client::{Client, Request, SendError};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nX-elastic-product: Elasticsearch\r\n";
 
@@ -155,6 +155,20 @@ fn a_host_is_not_to_blame_for_a_large_answer() {
     assert!(!other.saw_more());
     assert!(client.send(&get()).is_ok());
     bad_answer(&client);
+}
+
+#[test]
+fn an_answer_without_a_body_may_name_a_coding() {
+    let head = "content-encoding: gzip\r\ncontent-length: ";
+    let server = Server::plain(says(format!("{head}200\r\n\r\n"), false));
+    let client_of_head = client(&[server.http()]);
+    for _ in 0..2 {
+        let request = Request { method: "HEAD", ..get() };
+        assert_eq!(client_of_head.send(&request).unwrap().body, b"");
+    }
+    assert_eq!(server.connections(), 1);
+    let server = Server::plain(says(format!("{head}0\r\n\r\n"), false));
+    assert_eq!(client(&[server.http()]).send(&get()).unwrap().body, b"");
 }
 
 #[test]
