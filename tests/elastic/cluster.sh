@@ -127,7 +127,7 @@ start() {
   local out=$run/logs/start.out
   if (
     cd "$ES_HOME"
-    exec timeout 120 "${as[@]}" nice "$JAVA" "${java_options[@]}" -cp "$ES_HOME/lib/tools/server-launcher/*" \
+    exec timeout 120 "${as[@]}" "$JAVA" "${java_options[@]}" -cp "$ES_HOME/lib/tools/server-launcher/*" \
       org.elasticsearch.server.launcher.ServerLauncher -d -p "$run/pid"
   ) >"$out" 2>&1 </dev/null; then
     pid=$(cat "$run/pid")
