@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::server::{Peer, Server, elasticsearch};
-use super::support::{Hand, client, error_of, get, post, settings};
+use super::support::{Hand, PATIENCE, client, error_of, get, post, settings};
 use crate::store::elastic::client::{Client, Request, SendError};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nX-elastic-product: Elasticsearch\r\n";
@@ -44,9 +44,21 @@ fn bounded(server: &Server, answer_bytes_max: u64) -> Client {
     client
 }
 
+/// A client of one host that waits only for a moment for a body, and a request whose head may take its time.
+fn impatient(server: &Server) -> (Client, Request) {
+    let mut settings = settings(&[server.http()]);
+    settings.timeout = Duration::from_millis(500);
+    (Client::new(&settings).unwrap(), Request { timeout: Some(PATIENCE), ..get() })
+}
+
 /// The error of `GET /`, which must be one of a bad answer.
 fn bad_answer(client: &Client) -> String {
-    let error = error_of(client, &get());
+    bad_answer_to(&get(), client)
+}
+
+/// The error of a request, which must be one of a bad answer.
+fn bad_answer_to(request: &Request, client: &Client) -> String {
+    let error = error_of(client, request);
     assert!(matches!(error, SendError::Answer { .. }), "{error}");
     error.to_string()
 }
@@ -186,10 +198,8 @@ fn a_body_that_stops_coming_is_given_up_in_time() {
         peer.say(format!("{HEAD}content-length: 10\r\n\r\nabc"))?;
         peer.wait_for_end()
     });
-    let mut settings = settings(&[server.http()]);
-    settings.timeout = Duration::from_millis(100);
-    let client = Client::new(&settings).unwrap();
-    assert!(bad_answer(&client).contains("in time"));
+    let (client, request) = impatient(&server);
+    assert!(bad_answer_to(&request, &client).contains("in time"));
 }
 
 #[test]
@@ -202,9 +212,7 @@ fn a_body_that_drips_is_given_up_in_time() {
             peer.say("x")?;
         }
     });
-    let mut settings = settings(&[server.http()]);
-    settings.timeout = Duration::from_millis(100);
-    let mut client = Client::new(&settings).unwrap();
+    let (mut client, request) = impatient(&server);
     client.answer_bytes_max = u64::MAX / 2;
-    assert!(bad_answer(&client).contains("in time"));
+    assert!(bad_answer_to(&request, &client).contains("in time"));
 }
