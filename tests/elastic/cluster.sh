@@ -71,8 +71,7 @@ clear_away() {
     (
       exec 7>"$old/lock"
       flock -n 7 || exit 0
-      orphan=$(cat "$old/pid" 2>/dev/null) &&
-        tr '\0' ' ' <"/proc/$orphan/cmdline" 2>/dev/null | grep -qF "$old/" && kill -KILL "$orphan"
+      orphan=$(cat "$old/pid" 2>/dev/null) && grep -qsF "$old/" "/proc/$orphan/cmdline" && kill -KILL "$orphan"
       rm -rf "$old"
     ) || true
   done
