@@ -190,7 +190,11 @@ impl Shared {
         let index = statistics["indices"].as_object().and_then(|indices| indices.values().next());
         let copies = index.and_then(|index| index["shards"]["0"].as_array());
         let primary = copies.and_then(|copies| copies.iter().find(|copy| copy["routing"]["primary"] == true));
-        primary.and_then(|copy| copy["seq_no"]["global_checkpoint"].as_i64()).ok_or(answer)
+        let checkpoint = primary.and_then(|copy| copy["seq_no"]["global_checkpoint"].as_i64());
+        let unavailable =
+            json!({"error": {"type": "unavailable_shards_exception"}, "status": 503}).to_string();
+        let refusal = if answer.status == 200 { Answer { status: 503, body: unavailable } } else { answer };
+        checkpoint.ok_or(refusal)
     }
 
     fn make_searchable(&self, request: &Request, index: &str, checkpoint: i64) {

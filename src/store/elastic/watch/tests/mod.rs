@@ -103,9 +103,25 @@ impl<'a> Field<'a> {
         self.told.as_ref().unwrap().recv_timeout(PATIENCE).expect("news")
     }
 
+    /// The next news of documents. On a busy machine the shards of an index just made take so long to start that it is told.
+    fn next_but_health(&self) -> Changes {
+        loop {
+            match self.next() {
+                Changes::Health(_) => {}
+                changes => return changes,
+            }
+        }
+    }
+
+    /// The next news must be that this policy is deleted.
+    fn deleted(&self, deleted: &str) {
+        let told = self.next_but_health();
+        assert!(matches!(&told, Changes::PolicyDeleted(policy_id) if policy_id == deleted), "{told:?}");
+    }
+
     /// The next news must be policies.
     fn policies(&self) -> Vec<(String, i64)> {
-        match self.next() {
+        match self.next_but_health() {
             Changes::Policies(policies) => {
                 policies.iter().map(|policy| (policy.policy_id.clone(), policy.revision_idx)).collect()
             }
@@ -115,7 +131,7 @@ impl<'a> Field<'a> {
 
     /// The next news must be actions: their ids and the checkpoint.
     fn actions(&self) -> (Vec<String>, i64) {
-        match self.next() {
+        match self.next_but_health() {
             Changes::Actions { actions, checkpoint } => {
                 (actions.iter().map(|action| action.action_id.clone()).collect(), checkpoint)
             }
