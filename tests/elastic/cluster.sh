@@ -71,8 +71,7 @@ clear_away() {
     (
       exec 7>"$old/lock"
       flock -n 7 || exit 0
-      orphan=$(cat "$old/pid" 2>/dev/null) &&
-        tr '\0' ' ' <"/proc/$orphan/cmdline" 2>/dev/null | grep -qF "$old/" && kill -KILL "$orphan"
+      orphan=$(cat "$old/pid" 2>/dev/null) && grep -qsF "$old/" "/proc/$orphan/cmdline" && kill -KILL "$orphan"
       rm -rf "$old"
     ) || true
   done
@@ -127,7 +126,7 @@ start() {
   local out=$run/logs/start.out
   if (
     cd "$ES_HOME"
-    exec timeout 120 "${as[@]}" nice "$JAVA" "${java_options[@]}" -cp "$ES_HOME/lib/tools/server-launcher/*" \
+    exec timeout 120 "${as[@]}" "$JAVA" "${java_options[@]}" -cp "$ES_HOME/lib/tools/server-launcher/*" \
       org.elasticsearch.server.launcher.ServerLauncher -d -p "$run/pid"
   ) >"$out" 2>&1 </dev/null; then
     pid=$(cat "$run/pid")

@@ -1,4 +1,4 @@
-//! Tests of what other tests stand on: the cluster comes, keeps its data through a crash, and goes with its process.
+//! Tests of what other tests stand on: a real cluster that can be had, broken and got rid of.
 
 #[cfg(test)]
 mod cluster;

@@ -51,7 +51,8 @@ impl Trouble {
     /// A failure with its HTTP status, be it of the whole or of one of several.
     pub(super) fn failed(status: u16, reason: String) -> Self {
         let cure = match status {
-            408 | 425 | 429 | 502 | 503 | 504 => Cure::Wait,
+            // 401: a cluster that has just started knows nobody yet
+            401 | 408 | 425 | 429 | 502 | 503 | 504 => Cure::Wait,
             400 | 413 => Cure::Divide,
             _ => Cure::None,
         };
@@ -161,12 +162,12 @@ mod tests {
 
     #[test]
     fn what_may_pass_is_waited_for_and_what_may_be_one_of_many_is_divided() {
-        for status in [408, 425, 429, 502, 503, 504] {
+        for status in [401, 408, 425, 429, 502, 503, 504] {
             assert_eq!(Trouble::refused(&response(status, "")).cure, Cure::Wait, "{status}");
         }
         assert_eq!(Trouble::refused(&response(400, "")).cure, Cure::Divide);
         assert_eq!(Trouble::refused(&response(413, "")).cure, Cure::Divide);
-        assert_eq!(Trouble::refused(&response(401, "")).cure, Cure::None);
+        assert_eq!(Trouble::refused(&response(403, "")).cure, Cure::None);
     }
 
     #[test]

@@ -242,14 +242,12 @@ fn judged(response: &Response) -> Result<Answer, Verdict> {
         }
         429 => Err(Verdict::Refused(StoreError::AuthenticationLimited)),
         401 if is_positive(response) => Err(Verdict::Refused(StoreError::KeyRejected)),
-        // the cluster may be about to start
-        401 => Err(Verdict::Trouble(Trouble { cure: Cure::Wait, ..Trouble::refused(response) })),
         _ => Err(Verdict::Trouble(Trouble::refused(response))),
     }
 }
 
 fn is_positive(response: &Response) -> bool {
-    /// How Elasticsearch tells that it failed to look at the key.
+    /// How Elasticsearch tells that it failed to look at the key, as it does of every key while it starts.
     const FAILED: &[u8] = b"encountered a failure";
     let by_elasticsearch = Cause::of(response).is_some_and(|cause| cause.kind == "security_exception");
     by_elasticsearch && !response.body.windows(FAILED.len()).any(|part| part == FAILED)

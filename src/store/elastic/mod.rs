@@ -43,7 +43,7 @@ use self::patience::Patience;
 use self::prepare::Facts;
 use self::watch::WatchEnd;
 use super::{Lanes, Operation, Store, StoreResult};
-use crate::config::Elasticsearch;
+use crate::config::{Elasticsearch, Secret};
 
 /// The store in a cluster. Opening it asks nothing: a cluster that is not there yet is unavailable, and will be used when
 /// it comes.
@@ -88,8 +88,14 @@ impl Elastic {
         })
     }
 
+    /// Uses another service token from the next request on; one that cannot be sent leaves the old in use.
+    pub fn set_service_token(&self, token: &Secret) -> Result<(), ElasticError> {
+        self.client.set_service_token(token).map_err(|error| ElasticError(error.to_string()))
+    }
+
     /// Ends all that waits for the cluster, with an error; nothing is asked any more. For the end of the process.
     pub fn close(&self) {
+        self.watch_end.close();
         self.client.close();
         self.patience.end();
     }

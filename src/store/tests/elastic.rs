@@ -10,31 +10,33 @@ use crate::config::{Elasticsearch, Secret};
 use crate::store::{Changes, Elastic, Indices, Watch};
 
 /// Runs a behaviour on indices of its own; where there can be no cluster, that is said and nothing is run.
-pub(super) fn on_elastic(behaviour: fn(&Fixture)) {
+pub(in crate::store) fn on_elastic(behaviour: fn(&Fixture)) {
     if let Some(cluster) = Cluster::shared() {
-        behaviour(&elastic(cluster));
+        on_cluster(cluster, behaviour);
     }
 }
 
-/// Removes a test's indices when it is over: a cluster holds only so many.
-pub(super) struct Leftovers {
-    cluster: &'static Cluster,
+/// The same on a cluster of the test's own.
+pub(in crate::store) fn on_cluster(cluster: &Cluster, behaviour: fn(&Fixture)) {
+    let indices = Indices::with_suffix(&suffix()).unwrap();
+    // a cluster holds only so many
+    let _leftovers = Leftovers { cluster, names: indices.names().join(",") };
+    let store = Elastic::open(&settings(cluster), indices, RETENTION.expired_actions).unwrap();
+    behaviour(&Fixture::of(store, Unwatched));
+}
+
+/// Removes a test's indices when it is over.
+struct Leftovers<'a> {
+    cluster: &'a Cluster,
     names: String,
 }
 
-impl Drop for Leftovers {
+impl Drop for Leftovers<'_> {
     fn drop(&mut self) {
         // nobody waits for it
         let path = format!("/{}?ignore_unavailable=true&timeout=0s", self.names);
         self.cluster.admin("DELETE", &path, &Value::Null);
     }
-}
-
-fn elastic(cluster: &'static Cluster) -> Fixture {
-    let indices = Indices::with_suffix(&suffix()).unwrap();
-    let names = indices.names().join(",");
-    let store = Elastic::open(&settings(cluster), indices, RETENTION.expired_actions).unwrap();
-    Fixture { _indices: Some(Leftovers { cluster, names }), ..Fixture::of(store, Unwatched) }
 }
 
 /// How a server reaches the test cluster.

@@ -8,10 +8,10 @@ mod checking_in;
 mod cleanup;
 #[path = "../../../tests/elastic/cluster.rs"]
 pub(super) mod cluster;
-mod elastic;
-mod enrolling;
-mod keys;
-mod policies;
+pub(super) mod elastic;
+pub(super) mod enrolling;
+pub(super) mod keys;
+pub(super) mod policies;
 mod watching;
 
 use std::sync::{Mutex, PoisonError};
@@ -23,9 +23,9 @@ use crate::model::{Agent, ApiKey, Detail, EnrollmentToken, Fingerprint, Patch};
 use crate::time::Timestamp;
 
 /// 2023-11-14T22:13:20Z: the present of all tests.
-pub(super) const NOW: Timestamp = Timestamp(1_700_000_000_000);
+pub(in crate::store) const NOW: Timestamp = Timestamp(1_700_000_000_000);
 /// What the stores keep: a time of its own for each kind, so that none is taken for another.
-pub(super) const RETENTION: Retention = Retention {
+pub(in crate::store) const RETENTION: Retention = Retention {
     action_results: Duration::from_secs(1_000),
     policy_revisions: Duration::from_secs(2_000),
     policy_revisions_kept: 2,
@@ -37,6 +37,9 @@ pub(super) const RETENTION: Retention = Retention {
 macro_rules! on_every_store {
     ($($behaviour:ident),+ $(,)? $(; only_ours: $($ours:ident),+ $(,)?)?) => {
         crate::store::tests::on_our_stores! { $($behaviour),+ $($(, $ours)+)? }
+        /// Those that hold on Elasticsearch too.
+        #[allow(dead_code, reason = "not all are repeated on every kind of cluster")]
+        pub(in crate::store) const BEHAVIOURS: &[fn(&Fixture)] = &[$($behaviour),+];
         mod elastic {
             $(#[test] fn $behaviour() { crate::store::tests::elastic::on_elastic(super::$behaviour) })+
         }
@@ -58,11 +61,10 @@ macro_rules! on_our_stores {
 use on_our_stores;
 
 /// A store to be tested, with its watch.
-pub(super) struct Fixture {
-    pub(super) store: Box<dyn Store>,
+pub(in crate::store) struct Fixture {
+    pub(in crate::store) store: Box<dyn Store>,
     pub(super) watch: Mutex<Box<dyn Watch>>,
     _directory: Option<tempfile::TempDir>,
-    _indices: Option<elastic::Leftovers>,
 }
 
 fn memory() -> Fixture {
@@ -79,64 +81,64 @@ fn embedded() -> Fixture {
 impl Fixture {
     fn of(store: impl Store + 'static, watch: impl Watch + 'static) -> Self {
         let (store, watch) = (Box::new(store), Mutex::new(Box::new(watch) as Box<dyn Watch>));
-        Fixture { store, watch, _directory: None, _indices: None }
+        Fixture { store, watch, _directory: None }
     }
 
     /// Runs one operation in its lane.
-    pub(super) fn ask(&self, operation: Operation) -> StoreResult {
+    pub(in crate::store) fn ask(&self, operation: Operation) -> StoreResult {
         let mut answers = self.store.run(vec![operation]);
         assert_eq!(answers.len(), 1);
         answers.remove(0)
     }
 
     /// Runs one operation that must answer [`Answer::Done`].
-    pub(super) fn done(&self, operation: Operation) {
+    pub(in crate::store) fn done(&self, operation: Operation) {
         let answer = self.ask(operation);
         assert!(matches!(answer, Ok(Answer::Done)), "{answer:?}");
     }
 
     /// Runs one operation that must fail.
-    pub(super) fn error(&self, operation: Operation) -> StoreError {
+    pub(in crate::store) fn error(&self, operation: Operation) -> StoreError {
         self.ask(operation).expect_err("it should have failed")
     }
 
     /// The next news of the watch.
-    pub(super) fn next(&self) -> Option<Changes> {
+    pub(in crate::store) fn next(&self) -> Option<Changes> {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).next()
     }
 
     /// Enrols an agent with a document of the usual fields; its key.
-    pub(super) fn enroll(&self, id: &str) -> ApiKey {
+    pub(in crate::store) fn enroll(&self, id: &str) -> ApiKey {
         self.enroll_as(enrollment(id, &document(id)))
     }
 
-    pub(super) fn enroll_as(&self, enrollment: Enrollment) -> ApiKey {
+    pub(in crate::store) fn enroll_as(&self, enrollment: Enrollment) -> ApiKey {
         match self.ask(Operation::Enroll(Box::new(enrollment))) {
             Ok(Answer::Key(key)) => key,
             other => panic!("{other:?}"),
         }
     }
 
-    pub(super) fn find(&self, operation: Operation) -> Option<Agent> {
+    pub(in crate::store) fn find(&self, operation: Operation) -> Option<Agent> {
         match self.ask(operation) {
             Ok(Answer::Agent(agent)) => agent.map(|agent| *agent),
             other => panic!("{other:?}"),
         }
     }
 
-    pub(super) fn agent(&self, id: &str) -> Option<Agent> {
+    pub(in crate::store) fn agent(&self, id: &str) -> Option<Agent> {
         self.find(Operation::AgentWhole(id.to_owned()))
     }
 
-    pub(super) fn update(&self, agent: &str, patch: Patch) {
+    pub(in crate::store) fn update(&self, agent: &str, patch: Patch) {
         self.done(Operation::UpdateAgent { agent: agent.to_owned(), patch });
     }
 
-    pub(super) fn check_in(&self, agent: &str, at: Timestamp, patch: Patch) {
+    pub(in crate::store) fn check_in(&self, agent: &str, at: Timestamp, patch: Patch) {
         self.done(Operation::CheckIn { agent: agent.to_owned(), at, patch });
     }
 
-    pub(super) fn is_good(&self, key: &ApiKey) -> bool {
+    pub(in crate::store) fn is_good(&self, key: &ApiKey) -> bool {
         match self.ask(Operation::Authenticate(key.clone())) {
             Ok(Answer::Authenticated { enabled }) => enabled,
             Err(StoreError::KeyRejected) => false,
@@ -144,7 +146,7 @@ impl Fixture {
         }
     }
 
-    pub(super) fn token(&self, policy_id: &str) -> EnrollmentToken {
+    pub(in crate::store) fn token(&self, policy_id: &str) -> EnrollmentToken {
         let create = Operation::CreateToken { policy_id: policy_id.into(), name: "n".into(), at: NOW };
         match self.ask(create) {
             Ok(Answer::Token(Some(token))) => *token,
@@ -152,7 +154,7 @@ impl Fixture {
         }
     }
 
-    pub(super) fn clean_up(&self, now: Timestamp) -> usize {
+    pub(in crate::store) fn clean_up(&self, now: Timestamp) -> usize {
         match self.ask(Operation::Cleanup { now, serving: std::time::Duration::MAX }) {
             Ok(Answer::Removed(count)) => count,
             other => panic!("{other:?}"),
@@ -161,7 +163,7 @@ impl Fixture {
 }
 
 /// The enrolment of a new agent, with nothing to clear away.
-pub(super) fn enrollment(id: &str, document: &serde_json::Value) -> Enrollment {
+pub(in crate::store) fn enrollment(id: &str, document: &serde_json::Value) -> Enrollment {
     Enrollment {
         agent: id.to_owned(),
         written: Written::New(raw(document)),
@@ -171,7 +173,7 @@ pub(super) fn enrollment(id: &str, document: &serde_json::Value) -> Enrollment {
 }
 
 /// An agent's document as an enrolment writes it.
-pub(super) fn document(id: &str) -> serde_json::Value {
+pub(in crate::store) fn document(id: &str) -> serde_json::Value {
     serde_json::json!({
         "active": true,
         "policy_id": "p",
@@ -184,11 +186,11 @@ pub(super) fn document(id: &str) -> serde_json::Value {
     })
 }
 
-pub(super) fn seconds_later(seconds: u64) -> Timestamp {
+pub(in crate::store) fn seconds_later(seconds: u64) -> Timestamp {
     NOW.plus(Duration::from_secs(seconds))
 }
 
-pub(super) fn revision(policy_id: &str, revision_idx: i64) -> Policy {
+pub(in crate::store) fn revision(policy_id: &str, revision_idx: i64) -> Policy {
     Policy {
         policy_id: policy_id.to_owned(),
         revision_idx,
@@ -200,12 +202,12 @@ pub(super) fn revision(policy_id: &str, revision_idx: i64) -> Policy {
     }
 }
 
-pub(super) fn create_revision(policy_id: &str, revision_idx: i64) -> Operation {
+pub(in crate::store) fn create_revision(policy_id: &str, revision_idx: i64) -> Operation {
     Operation::CreateRevision(Box::new(revision(policy_id, revision_idx)))
 }
 
 /// An action that expires an hour from now.
-pub(super) fn action(action_id: &str, agents: &[&str]) -> Action {
+pub(in crate::store) fn action(action_id: &str, agents: &[&str]) -> Action {
     Action {
         action_id: action_id.to_owned(),
         kind: "UPGRADE".to_owned(),
@@ -217,10 +219,10 @@ pub(super) fn action(action_id: &str, agents: &[&str]) -> Action {
     }
 }
 
-pub(super) fn text(detail: &Detail) -> Option<&str> {
+pub(in crate::store) fn text(detail: &Detail) -> Option<&str> {
     detail.whole().map(|raw| raw.get())
 }
 
-pub(super) fn json(raw: &Option<Raw>) -> Option<&str> {
+pub(in crate::store) fn json(raw: &Option<Raw>) -> Option<&str> {
     raw.as_ref().map(|raw| raw.get())
 }

@@ -1,13 +1,13 @@
 //! The body of an answer: whole, inflated, within a bound.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use ureq::Body;
 use ureq::http::HeaderMap;
 use ureq::http::header::CONTENT_ENCODING;
 
-use super::error::{Failure, IN_TIME, SendError, cause};
+use super::error::{Failure, SendError, cause, is_late};
 
 /// Memory that is taken in advance on the word of a Content-Length.
 const CAPACITY_MAX: u64 = 1024 * 1024;
@@ -22,20 +22,17 @@ pub(super) enum AnswerError {
     #[error("its Content-Encoding is unknown")]
     Encoding,
     /// Cut off, or no gzip.
-    #[error("{0}")]
-    Broken(io::Error),
+    #[error("{}", cause(.0))]
+    Broken(#[from] io::Error),
 }
 
 impl AnswerError {
     /// For the caller. An answer that is too large is so on each host.
     pub(super) fn into_failure(self, host: &str) -> Failure {
         let of_host = !matches!(self, AnswerError::TooLarge(_));
-        let reason = match self {
-            AnswerError::Broken(error) => cause(&error),
-            other => other.to_string(),
-        };
-        let at_once = of_host && reason != IN_TIME;
-        Failure { error: SendError::Answer { host: host.to_owned(), reason }, of_host, at_once }
+        let at_once = of_host && !matches!(&self, AnswerError::Broken(error) if is_late(error));
+        let error = SendError::Answer { host: host.to_owned(), reason: self.to_string() };
+        Failure { error, of_host, at_once }
     }
 }
 
@@ -53,17 +50,16 @@ pub(super) fn read(headers: &HeaderMap, body: Body, bytes_max: u64) -> Result<Ve
         return Err(AnswerError::TooLarge(bytes_max));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(announced.min(CAPACITY_MAX)).unwrap_or(0));
-    let reader = body.into_reader();
-    let read = if is_gzip {
-        MultiGzDecoder::new(reader).take(bytes_max + 1).read_to_end(&mut bytes)
+    let mut reader = BufReader::new(body.into_reader());
+    // an answer to HEAD names the coding of a body that it does not have
+    let is_gzip = is_gzip && !reader.fill_buf()?.is_empty();
+    let count = if is_gzip {
+        MultiGzDecoder::new(reader).take(bytes_max + 1).read_to_end(&mut bytes)?
     } else {
-        reader.take(bytes_max + 1).read_to_end(&mut bytes)
+        reader.take(bytes_max + 1).read_to_end(&mut bytes)?
     };
-    match read {
-        Err(error) => Err(AnswerError::Broken(error)),
-        Ok(count) if u64::try_from(count).unwrap_or(u64::MAX) > bytes_max => {
-            Err(AnswerError::TooLarge(bytes_max))
-        }
-        Ok(_) => Ok(bytes),
+    if u64::try_from(count).unwrap_or(u64::MAX) > bytes_max {
+        return Err(AnswerError::TooLarge(bytes_max));
     }
+    Ok(bytes)
 }

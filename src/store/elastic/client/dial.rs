@@ -54,9 +54,13 @@ pub(super) enum DialError {
 /// How long each step may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waits {
+    /// [`RESOLVE_WAIT_MAX`]
     pub(super) resolve: Duration,
+    /// [`CONNECT_WAIT_MAX`]
     pub(super) connect: Duration,
+    /// [`PROXY_WAIT_MAX`]
     pub(super) proxy: Duration,
+    /// [`HANDSHAKE_WAIT_MAX`]
     pub(super) handshake: Duration,
 }
 
@@ -73,11 +77,13 @@ impl Default for Waits {
 
 /// Makes connections.
 pub(super) struct Dialer {
+    /// Which requests leave through a proxy.
     pub(super) proxies: Proxies,
     /// `None`: neither host nor proxy is reached over TLS.
     pub(super) security: Option<Security>,
     /// When the files of TLS are looked at again.
     pub(super) clock: Clock,
+    /// How long each step may take.
     pub(super) waits: Waits,
 }
 

@@ -114,9 +114,7 @@ impl Failure {
                 failure(SendError::Unknown { host, reason: IN_TIME.to_owned() }, true, false)
             }
             Error::Io(error) => {
-                let reason = cause(&error);
-                let at_once = reason != IN_TIME;
-                failure(SendError::Unknown { host, reason }, true, at_once)
+                failure(SendError::Unknown { host, reason: cause(&error) }, true, !is_late(&error))
             }
             Error::Http(_) | Error::BadUri(_) => {
                 failure(SendError::NotSent { reason: "it is not valid HTTP".to_owned() }, false, false)
@@ -130,18 +128,25 @@ impl Failure {
 }
 
 /// Said of every wait that has ended.
-pub(super) const IN_TIME: &str = "nothing came in time";
+const IN_TIME: &str = "nothing came in time";
 
 /// Why reading or writing failed; ureq wraps its own errors into those of the system and back.
 pub(super) fn cause(error: &io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        Some(Error::Timeout(_)) => IN_TIME.to_owned(),
+        _ if is_late(error) => IN_TIME.to_owned(),
         Some(Error::Io(inner)) => cause(inner),
         Some(inner) => inner.to_string(),
-        None if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) => {
-            IN_TIME.to_owned()
-        }
         None if error.kind() == io::ErrorKind::UnexpectedEof => "the connection was closed".to_owned(),
         None => error.to_string(),
+    }
+}
+
+/// Whether the time for reading or writing was over.
+pub(super) fn is_late(error: &io::Error) -> bool {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::Timeout(_)) => true,
+        Some(Error::Io(inner)) => is_late(inner),
+        Some(_) => false,
+        None => matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock),
     }
 }

@@ -144,7 +144,12 @@ impl Client {
         match &result {
             Err(failure) if failure.of_host => {
                 if let Some(aside) = self.health().failed(place, (self.clock)()) {
-                    log::warn!("{}; set aside for {} s", failure.error, aside.as_secs());
+                    // where there is only one, it is asked again all the same
+                    let aside = match self.hosts.len() {
+                        1 => String::new(),
+                        _ => format!("; it is set aside for {} s", aside.as_secs()),
+                    };
+                    log::warn!("{}{aside}", failure.error);
                 }
             }
             Err(_) => {}

@@ -186,3 +186,119 @@ pub(super) fn refresh(response: &Response) -> Result<(), Reading> {
 fn refused(status: u16, cause: &Cause) -> String {
     format!("{status} {}", cause.text())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(status: u16, body: &str) -> Response {
+        Response { status, body: body.into() }
+    }
+
+    fn checkpoint(status: u16, body: &str) -> Standing {
+        checkpoints(Ok(response(status, body)))
+    }
+
+    fn is_failed(standing: &Standing) -> bool {
+        matches!(standing, Standing::Failed(_))
+    }
+
+    #[test]
+    fn a_checkpoint_is_one_number() {
+        let at = |checkpoint, waited| Standing::At { checkpoint, incarnation: None, waited };
+        assert_eq!(checkpoint(200, r#"{"global_checkpoints":[7],"timed_out":false}"#), at(7, false));
+        assert_eq!(checkpoint(200, r#"{"global_checkpoints":[-1],"timed_out":true}"#), at(-1, true));
+        for odd in ["", "{}", "[7]", r#"{"global_checkpoints":[]}"#, r#"{"global_checkpoints":[1,2]}"#] {
+            assert!(is_failed(&checkpoint(200, odd)), "{odd}");
+        }
+    }
+
+    #[test]
+    fn no_module_and_more_than_one_shard_are_told_apart() {
+        let no_module =
+            r#"{"error":"no handler found for uri [/x/_fleet/global_checkpoints] and method [GET]"}"#;
+        assert_eq!(checkpoint(400, no_module), Standing::NoModule);
+        let shards = r#"{"error":{"type":"status_exception","reason":"more than one shard"},"status":400}"#;
+        assert!(is_failed(&checkpoint(400, shards)));
+    }
+
+    #[test]
+    fn only_a_positive_word_says_that_an_index_is_missing() {
+        let missing =
+            r#"{"error":{"type":"index_not_found_exception","reason":"no such index [x]"},"status":404}"#;
+        assert_eq!(checkpoint(404, missing), Standing::Missing);
+        assert_eq!(statistics(Ok(response(404, missing))), Standing::Missing);
+        assert_eq!(search(&response(404, missing)).err(), Some(Reading::Missing));
+        assert_eq!(refresh(&response(404, missing)).err(), Some(Reading::Missing));
+        for other in ["", "<html>", r#"{"error":{"type":"other"}}"#] {
+            assert!(is_failed(&checkpoint(404, other)), "{other}");
+            assert!(is_failed(&statistics(Ok(response(404, other)))), "{other}");
+            assert!(matches!(search(&response(404, other)).err(), Some(Reading::Failed(_))), "{other}");
+        }
+    }
+
+    #[test]
+    fn refusals_are_unknown_and_a_proxys_timeout_is_its_own() {
+        for status in [401, 403, 429, 500, 502, 503] {
+            assert!(is_failed(&checkpoint(status, "")), "{status}");
+        }
+        assert_eq!(checkpoint(504, "<html>"), Standing::GatewayTimeout);
+    }
+
+    fn shard(uuid: &str, copies: &str) -> Standing {
+        let body =
+            format!(r#"{{"indices":{{".fleet-x-7":{{"uuid":"{uuid}","shards":{{"0":[{copies}]}}}}}}}}"#);
+        statistics(Ok(response(200, &body)))
+    }
+
+    #[test]
+    fn statistics_are_those_of_the_primary_shard() {
+        let replica = r#"{"routing":{"primary":false},"seq_no":{"global_checkpoint":5}}"#;
+        let primary = r#"{"routing":{"primary":true},"seq_no":{"global_checkpoint":7}}"#;
+        let at = Standing::At { checkpoint: 7, incarnation: Some("u".into()), waited: true };
+        assert_eq!(shard("u", &format!("{replica},{primary}")), at);
+        assert!(is_failed(&shard("u", replica)));
+        assert!(is_failed(&shard("u", r#"{"routing":{"primary":true}}"#)));
+        for unknown in ["{}", r#"{"indices":{}}"#, "[]", r#"{"indices":{"x":{"uuid":"u","shards":{}}}}"#] {
+            assert!(is_failed(&statistics(Ok(response(200, unknown)))), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn statistics_of_several_shards_or_indices_are_none() {
+        let copies = r#"[{"routing":{"primary":true},"seq_no":{"global_checkpoint":7}}]"#;
+        let shards =
+            format!(r#"{{"indices":{{"x":{{"uuid":"u","shards":{{"0":{copies},"1":{copies}}}}}}}}}"#);
+        assert!(is_failed(&statistics(Ok(response(200, &shards)))));
+        let index = format!(r#"{{"uuid":"u","shards":{{"0":{copies}}}}}"#);
+        let indices = format!(r#"{{"indices":{{"x":{index},"y":{index}}}}}"#);
+        assert!(is_failed(&statistics(Ok(response(200, &indices)))));
+    }
+
+    #[test]
+    fn only_a_search_that_succeeded_has_found_nothing() {
+        let nothing = r#"{"timed_out":false,"_shards":{"failed":0},"hits":{"hits":[]}}"#;
+        assert!(search(&response(200, nothing)).unwrap().hits.is_empty());
+        for (status, unknown) in [
+            (200, "{}"),
+            (200, r#"{"timed_out":true,"_shards":{"failed":0},"hits":{"hits":[]}}"#),
+            (200, r#"{"timed_out":false,"_shards":{"failed":1},"hits":{"hits":[]}}"#),
+            (200, r#"{"timed_out":false,"hits":{"hits":[]}}"#),
+            (200, r#"{"_shards":{"failed":0},"hits":{"hits":[]}}"#),
+            (200, r#"{"timed_out":false,"_shards":{"failed":0}}"#),
+            (503, nothing),
+            (429, r#"{"error":{"type":"circuit_breaking_exception"}}"#),
+        ] {
+            let found = search(&response(status, unknown)).err();
+            assert!(matches!(found, Some(Reading::Failed(_))), "{status} {unknown}");
+        }
+    }
+
+    #[test]
+    fn a_refresh_that_failed_on_a_shard_is_none() {
+        assert_eq!(refresh(&response(200, r#"{"_shards":{"total":2,"successful":1,"failed":0}}"#)), Ok(()));
+        for (status, body) in [(200, r#"{"_shards":{"failed":1}}"#), (200, "{}"), (503, "")] {
+            assert!(matches!(refresh(&response(status, body)), Err(Reading::Failed(_))), "{status} {body}");
+        }
+    }
+}

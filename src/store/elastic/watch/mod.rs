@@ -22,7 +22,7 @@ use std::time::Duration;
 use self::actions::Actions;
 use self::feed::{Feed, Source, Unread};
 use self::policies::Policies;
-use self::progress::{Progress, Reading, Step};
+use self::progress::{Progress, Reading, Standing, Step};
 use self::queue::Queue;
 use self::requests::Asks;
 use super::Elastic;
@@ -31,11 +31,11 @@ use super::indices::Index;
 use crate::store::{Changes, Watch};
 
 /// How long the cluster waits for news before it answers that there are none.
-const POLL: Duration = Duration::from_secs(240);
+const POLL_WAIT_MAX: Duration = Duration::from_secs(240);
 /// It asks, decodes JSON and little else.
 const STACK_BYTES: usize = 1024 * 1024;
 
-/// Tells what changed in the cluster. Over when its [`Elastic`] is dropped, or it itself.
+/// Tells what changed in the cluster. Over when its [`Elastic`] is closed or dropped, or it itself.
 pub struct ElasticWatch {
     queue: Arc<Queue>,
 }
@@ -44,9 +44,16 @@ pub struct ElasticWatch {
 #[derive(Default)]
 pub(super) struct WatchEnd(Arc<Queue>);
 
+impl WatchEnd {
+    /// Ends it now.
+    pub(super) fn close(&self) {
+        self.0.close();
+    }
+}
+
 impl Drop for WatchEnd {
     fn drop(&mut self) {
-        self.0.close();
+        self.close();
     }
 }
 
@@ -60,7 +67,7 @@ impl Elastic {
     /// Starts to follow; to be called once, since each change is told once. Changes of policies within `policy_debounce` are
     /// one.
     pub fn watch(&self, policy_debounce: Duration) -> io::Result<ElasticWatch> {
-        self.watch_with(policy_debounce, POLL)
+        self.watch_with(policy_debounce, POLL_WAIT_MAX)
     }
 
     fn watch_with(&self, policy_debounce: Duration, poll: Duration) -> io::Result<ElasticWatch> {
@@ -106,6 +113,12 @@ impl Follower {
             Step::Pause(pause) => return self.queue.pause(pause),
             Step::Probe => {
                 let standing = answers::checkpoints(self.client.send(&self.asks.checkpoint()));
+                if standing == Standing::NoModule {
+                    let index = &self.asks.index;
+                    ::log::info!(
+                        "this Elasticsearch has no fleet module: {index} is looked at every now and then"
+                    );
+                }
                 self.progress.stands(standing);
             }
             Step::Wait { after } => {

@@ -40,15 +40,12 @@ type Census = BTreeMap<String, i64>;
 
 impl Feed for Policies {
     fn begin(&mut self, source: &Source<'_>, up_to: i64) -> Result<i64, Unread> {
-        if up_to < 0 {
-            source.tell(Changes::Policies(Vec::new()))?;
-            return Ok(up_to);
-        }
-        let census = count(source, up_to)?;
+        let census = if up_to < 0 { Census::new() } else { count(source, up_to)? };
         if census.is_empty() {
             source.tell(Changes::Policies(Vec::new()))?;
         }
         self.follow(source, &census, up_to)?;
+        source.queue.policies_are_told();
         Ok(up_to)
     }
 
@@ -197,4 +194,66 @@ fn newest(aggregations: Option<&RawValue>) -> Result<Vec<Arc<Policy>>, Reading> 
         ::log::warn!("a policy that was found cannot be read and is left out: {error}");
     };
     Ok(hits.filter_map(|hit| read(hit).inspect_err(log).ok().flatten()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::raw::{Raw, raw};
+
+    fn revisions(revisions: &[(&str, i64)]) -> BTreeMap<String, i64> {
+        revisions.iter().map(|(policy_id, idx)| ((*policy_id).to_owned(), *idx)).collect()
+    }
+
+    #[test]
+    fn what_is_there_is_compared_with_what_was_told() {
+        let told = revisions(&[("same", 8), ("newer", 1), ("gone", 3), ("started-over", 5)]);
+        let census = revisions(&[("same", 8), ("newer", 4), ("new", 1), ("started-over", 1)]);
+        assert_eq!(gone(&told, &census), ["gone", "started-over"]);
+        assert_eq!(wanted(&told, &census), ["new", "newer"]);
+    }
+
+    fn text(json: &str) -> Raw {
+        RawValue::from_string(json.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn a_count_has_an_id_and_the_highest_revision_or_none() {
+        let counted = text(
+            r#"{"policies":{"after_key":{"policy_id":"q"},"buckets":[
+                {"key":{"policy_id":"p"},"doc_count":3,"revision_idx":{"value":8.0}},
+                {"key":{"policy_id":"q"},"doc_count":1,"revision_idx":{"value":null}}]}}"#,
+        );
+        let counts = counts(Some(&counted)).unwrap();
+        assert_eq!(counts.after_key, Some(serde_json::json!({"policy_id": "q"})));
+        assert_eq!(
+            counts.buckets.into_iter().map(Count::policy).collect::<Census>(),
+            revisions(&[("p", 8), ("q", 0)])
+        );
+    }
+
+    #[test]
+    fn counts_that_are_not_there_are_not_none() {
+        assert!(counts(None).is_err() && newest(None).is_err());
+        assert!(counts(Some(&text("{}"))).is_err() && newest(Some(&text("{}"))).is_err());
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_read_does_not_hide_the_rest() {
+        let bucket = |source: &str| {
+            format!(
+                r#"{{"key":"x","revision_idx":{{"hits":{{"hits":[{{"_id":"d","_source":{source}}}]}}}}}}"#
+            )
+        };
+        let sources = [r#"{"policy_id":"p","revision_idx":2,"data":{}}"#, "7", r#"{"policy_id":"q"}"#, "{}"];
+        let buckets = sources.map(bucket).join(",");
+        let found = text(&format!(
+            r#"{{"policy_id":{{"buckets":[{{"revision_idx":{{"hits":{{"hits":[7]}}}}}},{buckets}]}}}}"#
+        ));
+        let policies = newest(Some(&found)).unwrap();
+        let read: Vec<_> =
+            policies.iter().map(|policy| (policy.policy_id.as_str(), policy.revision_idx)).collect();
+        assert_eq!(read, [("p", 2)]);
+        assert_eq!(raw(&policies[0].data).get(), "{}");
+    }
 }

@@ -23,8 +23,8 @@ struct State {
     changes: VecDeque<Changes>,
     /// Why an index cannot be followed at the moment.
     troubles: BTreeMap<Index, String>,
-    /// The policies have been told once, or cannot be.
-    policies_come_first: bool,
+    /// The policies there are have been told, or cannot be.
+    policies_were_first: bool,
     closed: bool,
 }
 
@@ -37,7 +37,6 @@ impl Queue {
         if state.closed {
             return false;
         }
-        state.policies_come_first |= matches!(changes, Changes::Policies(_));
         let is_news = matches!(changes, Changes::Policies(_) | Changes::Actions { .. });
         state.changes.push_back(changes);
         // news of one index are taken for health of the store; the other's trouble is not over by them
@@ -58,7 +57,7 @@ impl Queue {
         match trouble {
             Some(reason) => {
                 state.troubles.insert(index, reason.to_owned());
-                state.policies_come_first |= index == Index::Policies;
+                state.policies_were_first |= index == Index::Policies;
             }
             None => {
                 state.troubles.remove(&index);
@@ -71,9 +70,15 @@ impl Queue {
         self.bell.notify_all();
     }
 
+    /// The policies there are have been told.
+    pub(super) fn policies_are_told(&self) {
+        self.lock().policies_were_first = true;
+        self.bell.notify_all();
+    }
+
     /// Waits until the policies have been told or cannot be; false when the watch is over.
     pub(super) fn let_policies_come_first(&self) -> bool {
-        let waits = |state: &mut State| !state.policies_come_first && !state.closed;
+        let waits = |state: &mut State| !state.policies_were_first && !state.closed;
         let state = self.bell.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner);
         !state.closed
     }
@@ -112,5 +117,93 @@ impl Queue {
 impl State {
     fn reason(&self) -> Option<String> {
         self.troubles.values().next().cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
+    use super::*;
+
+    fn actions(checkpoint: i64) -> Changes {
+        Changes::Actions { actions: Vec::new(), checkpoint }
+    }
+
+    fn deleted(policy_id: &str) -> Changes {
+        Changes::PolicyDeleted(policy_id.to_owned())
+    }
+
+    fn told(queue: &Queue) -> String {
+        match queue.take() {
+            Some(Changes::Actions { checkpoint, .. }) => checkpoint.to_string(),
+            Some(Changes::Health(health)) => health.err().unwrap_or_else(|| "well".to_owned()),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn trouble_is_told_when_it_begins_on_the_first_and_ends_on_the_last_index() {
+        let queue = Queue::default();
+        queue.health(Index::Policies, None);
+        queue.health(Index::Policies, Some("first"));
+        queue.health(Index::Policies, Some("still"));
+        queue.health(Index::Actions, Some("second"));
+        queue.health(Index::Policies, None);
+        queue.health(Index::Actions, None);
+        queue.health(Index::Actions, None);
+        assert!(queue.put(deleted("end")));
+        assert_eq!((told(&queue), told(&queue)), ("first".to_owned(), "well".to_owned()));
+        assert!(matches!(queue.take(), Some(Changes::PolicyDeleted(_))));
+    }
+
+    #[test]
+    fn news_of_one_index_do_not_end_the_trouble_of_the_other() {
+        let queue = Queue::default();
+        queue.health(Index::Policies, Some("lost"));
+        assert!(queue.put(actions(7)));
+        assert_eq!([told(&queue), told(&queue), told(&queue)], ["lost", "7", "lost"]);
+    }
+
+    #[test]
+    fn who_brings_more_than_there_is_room_for_waits() {
+        let queue = Arc::new(Queue::default());
+        let bring = Arc::clone(&queue);
+        let bringer = thread::Builder::new()
+            .spawn(move || (0..100).all(|checkpoint| bring.put(actions(checkpoint))))
+            .unwrap();
+        for checkpoint in 0..100 {
+            assert!(queue.lock().changes.len() <= CHANGES_QUEUED_MAX);
+            assert_eq!(told(&queue), checkpoint.to_string());
+        }
+        assert!(bringer.join().unwrap());
+    }
+
+    #[test]
+    fn the_end_wakes_whoever_waits_and_drops_what_comes_late() {
+        let queue = Arc::new(Queue::default());
+        let waits: [fn(&Queue) -> bool; 3] = [
+            |queue| !queue.pause(Duration::from_secs(3600)),
+            |queue| !queue.let_policies_come_first(),
+            |queue| !(0..1000).all(|checkpoint| queue.put(deleted(&checkpoint.to_string()))),
+        ];
+        let waiters = waits.map(|wait| {
+            let queue = Arc::clone(&queue);
+            thread::Builder::new().spawn(move || wait(&queue)).unwrap()
+        });
+        queue.close();
+        assert!(waiters.into_iter().all(|waiter| waiter.join().unwrap()));
+        assert!(queue.take().is_none() && !queue.put(actions(1)) && !queue.pause(Duration::ZERO));
+    }
+
+    #[test]
+    fn actions_come_after_the_policies_or_after_their_trouble() {
+        let queue = Queue::default();
+        queue.policies_are_told();
+        assert!(queue.let_policies_come_first());
+        let queue = Queue::default();
+        queue.health(Index::Policies, Some("lost"));
+        assert!(queue.let_policies_come_first());
     }
 }

@@ -7,8 +7,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::server::{Peer, Server, elasticsearch};
-use super::support::{Hand, client, error_of, get, post, settings};
-use crate::store::elastic::client::{Client, SendError};
+use super::support::{Hand, PATIENCE, client, error_of, get, post, settings};
+use crate::store::elastic::client::{Client, Request, SendError};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\nX-elastic-product: Elasticsearch\r\n";
 
@@ -44,9 +44,21 @@ fn bounded(server: &Server, answer_bytes_max: u64) -> Client {
     client
 }
 
+/// A client of one host that waits only for a moment for a body, and a request whose head may take its time.
+fn impatient(server: &Server) -> (Client, Request) {
+    let mut settings = settings(&[server.http()]);
+    settings.timeout = Duration::from_millis(500);
+    (Client::new(&settings).unwrap(), Request { timeout: Some(PATIENCE), ..get() })
+}
+
 /// The error of `GET /`, which must be one of a bad answer.
 fn bad_answer(client: &Client) -> String {
-    let error = error_of(client, &get());
+    bad_answer_to(&get(), client)
+}
+
+/// The error of a request, which must be one of a bad answer.
+fn bad_answer_to(request: &Request, client: &Client) -> String {
+    let error = error_of(client, request);
     assert!(matches!(error, SendError::Answer { .. }), "{error}");
     error.to_string()
 }
@@ -158,6 +170,20 @@ fn a_host_is_not_to_blame_for_a_large_answer() {
 }
 
 #[test]
+fn an_answer_without_a_body_may_name_a_coding() {
+    let head = "content-encoding: gzip\r\ncontent-length: ";
+    let server = Server::plain(says(format!("{head}200\r\n\r\n"), false));
+    let client_of_head = client(&[server.http()]);
+    for _ in 0..2 {
+        let request = Request { method: "HEAD", ..get() };
+        assert_eq!(client_of_head.send(&request).unwrap().body, b"");
+    }
+    assert_eq!(server.connections(), 1);
+    let server = Server::plain(says(format!("{head}0\r\n\r\n"), false));
+    assert_eq!(client(&[server.http()]).send(&get()).unwrap().body, b"");
+}
+
+#[test]
 fn broken_gzip_and_unknown_encodings_are_no_answers() {
     let server = Server::plain(says(gzip_answer(b"this is no gzip"), false));
     bad_answer(&client(&[server.http()]));
@@ -172,10 +198,8 @@ fn a_body_that_stops_coming_is_given_up_in_time() {
         peer.say(format!("{HEAD}content-length: 10\r\n\r\nabc"))?;
         peer.wait_for_end()
     });
-    let mut settings = settings(&[server.http()]);
-    settings.timeout = Duration::from_millis(100);
-    let client = Client::new(&settings).unwrap();
-    assert!(bad_answer(&client).contains("in time"));
+    let (client, request) = impatient(&server);
+    assert!(bad_answer_to(&request, &client).contains("in time"));
 }
 
 #[test]
@@ -188,9 +212,7 @@ fn a_body_that_drips_is_given_up_in_time() {
             peer.say("x")?;
         }
     });
-    let mut settings = settings(&[server.http()]);
-    settings.timeout = Duration::from_millis(100);
-    let mut client = Client::new(&settings).unwrap();
+    let (mut client, request) = impatient(&server);
     client.answer_bytes_max = u64::MAX / 2;
-    assert!(bad_answer(&client).contains("in time"));
+    assert!(bad_answer_to(&request, &client).contains("in time"));
 }

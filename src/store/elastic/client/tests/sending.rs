@@ -196,6 +196,14 @@ fn a_request_is_tried_once_on_each_host() {
 }
 
 #[test]
+fn a_request_is_not_tried_on_hosts_without_end() {
+    let servers: Vec<Server> = (0..8).map(|_| Server::plain(hangs_up)).collect();
+    let hosts: Vec<String> = servers.iter().map(Server::http).collect();
+    error_of(&client(&hosts), &get());
+    assert_eq!(servers.iter().map(Server::connections).sum::<usize>(), 6);
+}
+
+#[test]
 fn a_server_that_says_nothing_is_given_up_in_time() {
     let server = Server::plain(|peer| {
         peer.take()?;
