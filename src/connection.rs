@@ -37,6 +37,9 @@ pub enum BodyError {
     /// It did not come in time.
     #[error("timeout on request")]
     TimedOut,
+    /// Bodies on their way hold as much memory as they may.
+    #[error("exceeded the max limit")]
+    NoRoom,
     /// The client went away, or its framing was wrong.
     #[error("the client is gone")]
     Gone,

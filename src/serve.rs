@@ -89,8 +89,11 @@ fn run(config: &Config, reload: &dyn Fn() -> Option<Loaded>) -> Result<(), Serve
     let mut server = Server::new(Arc::new(config.clone()), &*store, seed, reactor.now());
     let pool = start_pool(store, reactor.sender())?;
     start_watch(watch, reactor.sender())?;
-    if let Some(token) = first_token {
+    if let Some((token, store)) = first_token {
         greet(config, &mut reactor, own.as_ref(), &token);
+        if let Err(error) = store.has_greeted() {
+            ::log::warn!("the next start will print the token again: {error}");
+        }
     }
     let mut hooks = Process { config, reload, own };
     let mut workers = Workers { pool };

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::ApiError;
@@ -126,22 +127,66 @@ struct Reasons {
 
 impl Reasons {
     fn note(&mut self, component: &RawValue) {
-        if !component.get().starts_with('{') {
+        let Ok(component) = serde_json::from_str::<Failing<'_>>(component.get()) else { return };
+        if !component.fails() {
             return;
         }
-        let component: serde_json::Value = serde_json::from_str(component.get()).unwrap_or_default();
-        let failing =
-            |value: &serde_json::Value| matches!(value["status"].as_str(), Some("FAILED" | "DEGRADED"));
-        if !failing(&component) {
-            return;
+        let of = |units: &RawValue| serde_json::from_str::<UnitReasons>(units.get()).unwrap_or_default();
+        let units = component.units.map(of).unwrap_or_default();
+        self.input |= units.input;
+        self.output |= units.output;
+        self.other |= !units.input && !units.output;
+    }
+}
+
+/// As much of a component or a unit as tells whether it fails; the rest is skipped, not kept.
+#[derive(Deserialize)]
+struct Failing<'a> {
+    #[serde(borrow, default)]
+    status: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    units: Option<&'a RawValue>,
+}
+
+impl Failing<'_> {
+    fn fails(&self) -> bool {
+        self.status.is_some_and(|status| matches!(status.get(), r#""FAILED""# | r#""DEGRADED""#))
+    }
+}
+
+/// Of which type failing units are.
+#[derive(Default)]
+struct UnitReasons {
+    input: bool,
+    output: bool,
+}
+
+impl<'de> Deserialize<'de> for UnitReasons {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Units)
+    }
+}
+
+struct Units;
+
+impl<'de> Visitor<'de> for Units {
+    type Value = UnitReasons;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("units")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut units: A) -> Result<UnitReasons, A::Error> {
+        let mut reasons = UnitReasons::default();
+        while let Some(unit) = units.next_element::<&RawValue>()? {
+            let Ok(unit) = serde_json::from_str::<Failing<'_>>(unit.get()) else { continue };
+            let kind = unit.kind.map(RawValue::get).filter(|_| unit.fails());
+            reasons.input |= kind == Some(r#""input""#);
+            reasons.output |= kind == Some(r#""output""#);
         }
-        let units = component["units"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let of_type =
-            |kind: &str| units.iter().any(|unit| failing(unit) && unit["type"].as_str() == Some(kind));
-        let (input, output) = (of_type("input"), of_type("output"));
-        self.input |= input;
-        self.output |= output;
-        self.other |= !input && !output;
+        Ok(reasons)
     }
 }
 

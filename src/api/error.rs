@@ -186,6 +186,7 @@ impl From<BodyError> for ApiError {
             BodyError::TooLarge => Self::PayloadTooLarge,
             BodyError::Corrupt => Self::bad("the body is not valid gzip"),
             BodyError::TimedOut => Self::RequestTimeout,
+            BodyError::NoRoom => Self::MaxLimit,
             BodyError::Gone => Self::ClientClosed,
         }
     }

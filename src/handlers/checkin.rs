@@ -47,7 +47,14 @@ async fn check_in_agent(cx: &Cx, request: &Request, agent: Box<Agent>) -> Result
     let after = acknowledged.unwrap_or(agent.action_seq_no);
     // 5. the seat comes first: what happens from here on is kept in it
     let ignores_policy = cx.fleet(|fleet| fleet.config.server.feature_flags.ignore_checkin_policy_id);
-    let changes = update(&agent, &said, &version, acknowledged, ignores_policy)?;
+    let poll_timeout = said.poll_timeout;
+    let (agent, changes) = if is_large(&said) {
+        // boxed: it is rare, and its arguments would be held by every check-in
+        Box::pin(changes_of_large(cx, agent, said, version, acknowledged, ignores_policy)).await?
+    } else {
+        let changes = update(&agent, &said, &version, acknowledged, ignores_policy)?;
+        (agent, changes)
+    };
     let seat = cx.fleet(|fleet| fleet.claim(&agent.id, &agent.policy_id, revision_idx, after));
     let pending = record_and_search(cx, &agent, seat, changes, after).await;
     let gzip = accepts_gzip(request.head.header("accept-encoding"));
@@ -57,7 +64,7 @@ async fn check_in_agent(cx: &Cx, request: &Request, agent: Box<Agent>) -> Result
             fleet.counters.actions_delivered += delivery.actions.len() as u64;
             Outcome::Respond(deliver::text(fleet, action::answer(delivery), gzip))
         })),
-        Ok(_) => Ok(park(cx, request, seat, said.poll_timeout, gzip)),
+        Ok(_) => Ok(park(cx, request, seat, poll_timeout, gzip)),
         Err(error) => {
             cx.fleet(|fleet| fleet.lot.leave(seat));
             Err(error)
@@ -122,6 +129,28 @@ fn revision_of(fleet: &Fleet, agent: &Agent, said: &CheckInRequest) -> i64 {
             if newest.is_some_and(|newest| *reported > newest) { 0 } else { *reported }
         }
     }
+}
+
+/// Whether there is too much to look at for the loop.
+fn is_large(said: &CheckInRequest) -> bool {
+    let bytes = |raw: &Option<Raw>| raw.as_ref().map_or(0, |raw| raw.get().len());
+    bytes(&said.local_metadata) + bytes(&said.components) > JSON_INLINE_BYTES_MAX
+}
+
+/// As [`update`], on a worker; gives the agent back.
+async fn changes_of_large(
+    cx: &Cx,
+    agent: Box<Agent>,
+    said: CheckInRequest,
+    version: String,
+    acknowledged: Option<i64>,
+    ignores_policy: bool,
+) -> Result<(Box<Agent>, Patch), ApiError> {
+    let work = move || {
+        let changes = update(&agent, &said, &version, acknowledged, ignores_policy);
+        changes.map(|changes| (agent, changes))
+    };
+    cx.work(work).await.ok_or(ApiError::Internal)?
 }
 
 /// What the check-in changes in the agent's document; nothing if a heartbeat says it all.

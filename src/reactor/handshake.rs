@@ -196,8 +196,9 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
                     session.alert(outgoing);
                     break Err(error.into());
                 }
-                Ok(_) if !session.is_handshaking() => break Ok(Shaken::Done { told }),
+                // what rustls says last, a Finished before TLS 1.3, comes after the client's
                 Ok(Step::Again) => {}
+                Ok(_) if !session.is_handshaking() => break Ok(Shaken::Done { told }),
                 Ok(Step::Settled) => {
                     break Ok(if connection.readable { Shaken::Again } else { Shaken::Waits });
                 }
@@ -206,7 +207,10 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
         };
         connection.tail = network.buffers.read[start..end].into();
         network.counts.handshake_bytes += connection.tail.len();
-        network.send(id);
+        match outcome {
+            Ok(Shaken::Done { .. }) => network.hold(id),
+            _ => network.send(id),
+        }
         if network.counts.handshake_bytes > network.bounds.handshake_bytes_max {
             return Err(HandshakeError::NoRoom);
         }

@@ -14,8 +14,8 @@ use crate::time::Timestamp;
 pub(super) struct OpenStore {
     pub(super) store: Arc<dyn Store>,
     pub(super) watch: Box<dyn Watch>,
-    /// The token of a first start on the embedded store.
-    pub(super) first_token: Option<EnrollmentToken>,
+    /// The token of a first start on the embedded store that nobody was told of.
+    pub(super) first_token: Option<(EnrollmentToken, Arc<Embedded>)>,
     /// Where the store waits for others, what ends its waits.
     cluster: Option<Cluster>,
 }
@@ -34,7 +34,9 @@ impl OpenStore {
             StoreChoice::Embedded(embedded) => {
                 let (store, watch, first_token) =
                     Embedded::open(&config.data_directory, embedded.retention.clone(), now)?;
-                Ok(OpenStore { store: Arc::new(store), watch: Box::new(watch), first_token, cluster: None })
+                let store = Arc::new(store);
+                let first_token = first_token.map(|token| (token, store.clone()));
+                Ok(OpenStore { store, watch: Box::new(watch), first_token, cluster: None })
             }
             StoreChoice::Elasticsearch(settings) => {
                 let monitor = &config.monitor;

@@ -1,5 +1,8 @@
 //! Request bodies: collected once the handler asks, inflated within a budget, bounded before and after.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use crate::connection::{BodyBounds, BodyError, ConnectionId};
 use crate::http::BodyKind;
 use crate::http::inflate::{Inflate, InflateError, Progress};
@@ -12,11 +15,29 @@ use super::{Effect, Server};
 /// Bytes that one body may be inflated by in one turn, so that a bomb does not hold up the loop.
 const INFLATED_BYTES_PER_TURN: usize = 256 * 1024;
 
+/// Bytes of all bodies that are on their way, inflated ones counted inflated: beyond, the one that grows is refused with 429.
+pub(super) const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 /// Memory taken for a body before its bytes are there, whatever the client announces.
 const RESERVED_BYTES_MAX: usize = 16 * 1024;
 
+/// What bodies on their way hold together, shared by them; each takes its part back when it is gone.
+#[derive(Debug, Default)]
+pub(super) struct BodyAccount(Cell<usize>);
+
+impl BodyAccount {
+    /// Bytes held at present.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.0.get()
+    }
+}
+
 /// A body on its way.
 pub(super) struct Collector {
+    account: Rc<BodyAccount>,
+    /// This one's part of the account.
+    accounted: usize,
     bytes: Vec<u8>,
     bounds: BodyBounds,
     /// Bytes on the wire so far.
@@ -30,7 +51,7 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    pub(super) fn new(bounds: BodyBounds, gzip: bool, kind: BodyKind) -> Self {
+    pub(super) fn new(bounds: BodyBounds, gzip: bool, kind: BodyKind, account: Rc<BodyAccount>) -> Self {
         let inflated_bytes_max = usize::try_from(bounds.inflated_bytes_max).unwrap_or(usize::MAX);
         let announced = match kind {
             BodyKind::Length(length) if !gzip => {
@@ -39,6 +60,8 @@ impl Collector {
             _ => 0,
         };
         Collector {
+            account,
+            accounted: 0,
             bytes: Vec::with_capacity(announced),
             bounds,
             received_bytes: 0,
@@ -78,11 +101,26 @@ impl Collector {
         Ok(())
     }
 
+    /// Books what it holds by now.
+    fn book(&mut self) -> Result<(), BodyError> {
+        let held = self.bytes.capacity() + self.behind.capacity();
+        let total = self.account.0.get() - self.accounted + held;
+        self.account.0.set(total);
+        self.accounted = held;
+        if total > BODIES_BYTES_MAX { Err(BodyError::NoRoom) } else { Ok(()) }
+    }
+
     fn finish(&mut self) -> Result<Vec<u8>, BodyError> {
         if let Some(inflate) = self.inflate.take() {
             inflate.finish()?;
         }
         Ok(std::mem::take(&mut self.bytes))
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        self.account.0.set(self.account.0.get() - self.accounted);
     }
 }
 
@@ -110,7 +148,12 @@ impl Server {
         if Self::announces_more_than(exchange.body_kind, bounds.bytes_max) {
             return Some(Reply::Body(Err(BodyError::TooLarge)));
         }
-        exchange.body = Some(Box::new(Collector::new(bounds, exchange.gzip, exchange.body_kind)));
+        exchange.body = Some(Box::new(Collector::new(
+            bounds,
+            exchange.gzip,
+            exchange.body_kind,
+            self.bodies.clone(),
+        )));
         connection.http.send_continue();
         self.effects.push_back(Effect::Write(id));
         // counted from here: that the store was slow before is not the client's doing
@@ -154,7 +197,7 @@ impl Server {
         let Stage::Working(task) = connection.stage else { return };
         let Some(exchange) = connection.exchange.as_mut() else { return };
         let Some(collector) = exchange.body.as_mut() else { return };
-        let result = match change(collector) {
+        let result = match change(collector).and_then(|()| collector.book()) {
             Ok(()) if collector.is_behind() => {
                 self.inflating.push_back(id);
                 return;

@@ -28,7 +28,7 @@ pub(super) struct Connection {
     /// The peer sends no more.
     pub(super) ended: bool,
     /// The deadline is that of a head.
-    reads_head: bool,
+    pub(super) reads_head: bool,
     /// It waits for the gate.
     pub(super) outside: bool,
     /// It has waited, and its next request may begin.

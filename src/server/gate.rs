@@ -1,10 +1,11 @@
 //! Who may begin a request while the store is busy. Clients that come all at once wait outside, their bytes in the kernel,
-//! until those inside have got on: what a request holds while it waits for the store is held by a bounded number.
+//! until those inside have got on: what a request holds while it waits for the store is held by a few hundred, not by all.
+//! Nobody waits long: a store that hangs lets more and more in, and the operator and the supervising agent never wait.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::connection::ConnectionId;
+use crate::connection::{ConnectionId, Listener};
 
 use super::connections::Stage;
 use super::{Effect, Server};
@@ -17,7 +18,7 @@ const LET_IN_EVERY: Duration = Duration::from_millis(20);
 /// ...so many.
 const LET_IN_AT_ONCE: usize = 64;
 
-/// Connections whose next request is not read yet, in the order in which it was noticed. At most all connections.
+/// Connections whose next request is not read yet, in the order in which it was noticed.
 #[derive(Debug)]
 pub(super) struct Gate {
     pub(super) busy_from: usize,
@@ -47,15 +48,25 @@ impl Server {
                 self.gate.opens_at = self.now.mono + LET_IN_EVERY;
             }
             self.gate.outside.push_back(id);
+            self.forget_those_gone();
         }
         false
+    }
+
+    /// Clients that come and go leave no more in the queue than there are connections.
+    fn forget_those_gone(&mut self) {
+        if self.gate.outside.len() > 2 * self.connections.len() {
+            let connections = &self.connections;
+            self.gate.outside.retain(|id| connections.get(*id).is_some());
+        }
     }
 
     /// The same, without a place in the queue where they cannot.
     pub fn takes_input(&self, id: ConnectionId) -> bool {
         let Some(connection) = self.connections.get(id) else { return false };
         let begins = connection.stage == Stage::Idle && connection.http.phase() == Phase::Idle;
-        let waits = begins && !connection.let_in && (self.room() == 0 || !self.gate.outside.is_empty());
+        let gated = begins && !connection.let_in && connection.listener == Listener::External;
+        let waits = gated && self.stopping.is_none() && (self.room() == 0 || !self.gate.outside.is_empty());
         connection.wants_input() && !waits
     }
 
@@ -74,6 +85,20 @@ impl Server {
         self.let_in(answers.min(self.room()));
     }
 
+    /// Everybody may come in: the server stops. Whether anybody was outside.
+    pub(super) fn let_all_in(&mut self) -> bool {
+        let waited = !self.gate.outside.is_empty();
+        self.let_in(usize::MAX);
+        waited
+    }
+
+    /// The store has nothing to do: nobody needs to wait.
+    pub(super) fn let_in_at_rest(&mut self) {
+        if self.batcher.operations() == 0 && !self.gate.outside.is_empty() {
+            self.let_in(LET_IN_AT_ONCE);
+        }
+    }
+
     /// Lets some in whose time has come.
     pub(super) fn let_in_late(&mut self) {
         if self.gate_opens_at().is_some_and(|at| at <= self.now.mono) {
@@ -86,17 +111,22 @@ impl Server {
         (!self.gate.outside.is_empty()).then_some(self.gate.opens_at)
     }
 
-    fn let_in(&mut self, count: usize) {
-        let count = count.min(self.gate.outside.len());
-        for id in self.gate.outside.drain(..count).collect::<Vec<_>>() {
+    fn let_in(&mut self, most: usize) {
+        let mut left = most;
+        while left > 0
+            && let Some(id) = self.gate.outside.pop_front()
+        {
             // one that is gone by now has given up its place
             let Some(connection) = self.connections.get_mut(id) else { continue };
+            left -= 1;
             connection.outside = false;
             connection.let_in = true;
+            let timeouts = &self.config.server.timeouts;
+            let time = if connection.reads_head { timeouts.read_header } else { timeouts.idle };
             self.effects.push_back(Effect::Read(id));
-            self.set_deadline(id, self.end_of(self.config.server.timeouts.read_header));
+            self.set_deadline(id, self.end_of(time));
         }
-        if count > 0 {
+        if left < most {
             self.gate.opens_at = self.now.mono + LET_IN_EVERY;
         }
         if self.gate.outside.is_empty() {

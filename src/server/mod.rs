@@ -35,6 +35,7 @@ use crate::time::Now;
 use crate::timers::Timers;
 use crate::version::STACK_VERSION;
 
+use body::BodyAccount;
 use connections::Connection;
 pub use event::{BatchId, Effect, Event, WorkId};
 use gate::Gate;
@@ -61,6 +62,7 @@ pub struct Server {
     batcher: Batcher<Owner>,
     gate: Gate,
     timers: Timers<Timer>,
+    bodies: Rc<BodyAccount>,
     /// Connections whose body is being inflated within the budget of each turn.
     inflating: VecDeque<ConnectionId>,
     effects: VecDeque<Effect>,
@@ -94,6 +96,7 @@ impl Server {
             batcher: Batcher::new(lanes),
             gate: Gate::default(),
             timers: Timers::default(),
+            bodies: Rc::default(),
             inflating: VecDeque::new(),
             effects: VecDeque::new(),
             stopping: None,
@@ -175,6 +178,7 @@ impl Server {
         self.answer_dismissed();
         self.serve_queues();
         self.flush_beats();
+        self.let_in_at_rest();
         self.go_on_stopping();
     }
 

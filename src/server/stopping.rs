@@ -12,8 +12,9 @@ use super::{Effect, Server};
 /// How far the end has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stopping {
-    /// Requests under way get until then.
+    /// Requests under way get until then. Those that were not read yet have begun after `not_before`.
     Draining {
+        not_before: Duration,
         until: Duration,
     },
     /// The store gets until then.
@@ -29,6 +30,8 @@ pub(super) enum Stopping {
 
 /// The last answers are small: whoever does not take them in this time does not get them.
 const ANSWERING_MAX: Duration = Duration::from_secs(1);
+/// The loop reads requests that waited outside in this time.
+const BEGINNING_MAX: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 impl Server {
@@ -41,14 +44,17 @@ impl Server {
         fleet.stopping = true;
         fleet.health.stop();
         let until = self.now.mono + self.config.server.timeouts.drain;
-        self.stopping = Some(Stopping::Draining { until });
+        let not_before = if self.let_all_in() { self.now.mono + BEGINNING_MAX } else { self.now.mono };
+        self.stopping = Some(Stopping::Draining { not_before, until });
     }
 
     pub(super) fn go_on_stopping(&mut self) {
         while let Some(stage) = self.stopping {
             let now = self.now.mono;
             let next = match stage {
-                Stopping::Draining { until } if self.is_drained() || until <= now => {
+                Stopping::Draining { not_before, until }
+                    if (self.is_drained() && not_before <= now) || until <= now =>
+                {
                     self.write_last_beats();
                     Stopping::Flushing { until: until.max(now + ANSWERING_MAX) }
                 }

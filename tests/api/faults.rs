@@ -38,6 +38,17 @@ fn a_port_in_use_ends_the_start() {
 }
 
 #[test]
+fn a_first_start_that_found_its_port_in_use_prints_the_token_the_next_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut installation = Installation::new(Options::plain().port(port));
+    installation.start_in_vain();
+    drop(listener);
+    installation.options = Options::plain();
+    installation.start().enrol();
+}
+
+#[test]
 fn a_file_in_place_of_the_data_directory_ends_the_start() {
     let installation = Installation::new(Options::plain());
     fs::write(installation.path(), "a file").unwrap();

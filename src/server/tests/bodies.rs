@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::world::{ENROLL, Enrolled, Reply, World, head, path, post, unknown_token};
 use crate::server::Event;
+use crate::server::body::BODIES_BYTES_MAX;
 use crate::store::Lane;
 
 #[test]
@@ -173,4 +174,41 @@ fn a_body_that_is_cut_off_while_it_is_inflated_is_missed() {
     world.tell(Event::Ended { connection });
     world.pass(Duration::from_millis(1));
     assert!(world.closed.contains(&connection) && world.server.is_idle());
+}
+
+#[test]
+fn bodies_on_their_way_hold_a_bounded_amount_together() {
+    const EACH: usize = 16 << 20;
+    let (mut world, agent) = World::with_agent();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&vec![b' '; EACH]).unwrap();
+    let body = gzip.finish().unwrap();
+    let head = format!(
+        "{}Content-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+        head(&path(&agent.id, "checkin"), &agent.token),
+        body.len()
+    );
+    // the last byte never comes
+    let (body, _) = body.split_at(body.len() - 1);
+    let mut refused = 0;
+    let clients = 2 * BODIES_BYTES_MAX / EACH;
+    for _ in 0..clients {
+        let connection = world.open();
+        world.send(connection, head.as_bytes());
+        let mut left = body;
+        while !left.is_empty() && !world.is_answered(connection) {
+            let sent = world.send(connection, left);
+            left = &left[sent..];
+            world.pass(Duration::ZERO);
+        }
+        if let Some(reply) = world.read(connection) {
+            assert_eq!((reply.status, reply.error()), (429, "MaxLimit"));
+            refused += 1;
+        }
+        // its buffer may double once when it grows
+        assert!(world.server.bodies.bytes() <= BODIES_BYTES_MAX + 4 * EACH);
+    }
+    assert!(refused > 0 && refused < clients, "{refused}");
+    world.pass(Duration::from_secs(120));
+    assert_eq!(world.server.bodies.bytes(), 0);
 }

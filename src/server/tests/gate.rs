@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::world::{World, path, post};
 use crate::config::Config;
-use crate::connection::ConnectionId;
+use crate::connection::{ConnectionId, Listener};
 use crate::store::Lane;
 
 /// A world whose store is busy with one operation, of an agent that waits inside, and a second agent that waits outside.
@@ -79,4 +79,62 @@ fn one_that_leaves_while_it_is_outside_takes_nobodys_place() {
     world.release();
     assert_eq!(world.server.fleet().lot.parked(), 1);
     assert!(world.server.wake_at().is_some());
+}
+
+#[test]
+fn those_gone_are_not_counted_among_those_let_in() {
+    let (mut world, _, first) = with_one_inside(|_| {});
+    let gone: Vec<_> = (0..100).map(|_| world.open()).collect();
+    for connection in &gone {
+        assert!(!world.server.wants_input(*connection));
+    }
+    let last = world.open();
+    world.unsent.insert(last, b"GET /api/status HTTP/1.1\r\nHost: x\r\n\r\n".to_vec());
+    assert!(!world.server.wants_input(last));
+    for connection in gone {
+        world.tell(crate::server::Event::Lost { connection });
+    }
+    world.pass(Duration::from_millis(20));
+    assert!(!world.unsent.contains_key(&first) && !world.unsent.contains_key(&last));
+}
+
+#[test]
+fn the_operator_and_the_supervising_agent_do_not_wait() {
+    let (mut world, ..) = with_one_inside(|_| {});
+    for listener in [Listener::Internal, Listener::Admin] {
+        let connection = world.open_at(listener);
+        assert!(world.server.wants_input(connection), "{listener:?}");
+    }
+    let agent = world.open_at(Listener::External);
+    assert!(!world.server.wants_input(agent));
+}
+
+#[test]
+fn who_waits_outside_when_the_server_stops_is_answered() {
+    let (mut world, inside, outside) = with_one_inside(|_| {});
+    world.tell(crate::server::Event::Stop);
+    assert!(!world.unsent.contains_key(&outside), "it was read");
+    let reply = world.answer(outside);
+    assert!(reply.is_empty_check_in() && reply.head.contains("Connection: close"), "{reply:?}");
+    world.held.clear();
+    world.release();
+    world.pass(Duration::from_secs(2));
+    assert!(world.exited && world.read(inside).is_some());
+}
+
+#[test]
+fn an_idle_connection_that_was_let_in_keeps_its_idle_time() {
+    let (mut world, token) = World::with_policy();
+    let agents = [world.enroll(&token), world.enroll(&token)];
+    let idle = world.check_in(&agents[0]);
+    world.act("SETTINGS", json!({}), &[&agents[0]]);
+    assert_eq!(world.answer(idle).status, 200);
+    world.busy_from(1);
+    world.held.insert(Lane::Read);
+    world.check_in(&agents[1]);
+    assert!(!world.server.wants_input(idle), "it is queued, for whatever reason");
+    world.pass(Duration::from_secs(30));
+    assert!(!world.closed.contains(&idle));
+    world.pass(Duration::from_secs(6));
+    assert!(world.closed.contains(&idle));
 }

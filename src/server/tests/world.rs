@@ -194,9 +194,13 @@ impl World {
     }
 
     pub(super) fn open(&mut self) -> ConnectionId {
+        self.open_at(Listener::External)
+    }
+
+    pub(super) fn open_at(&mut self, listener: Listener) -> ConnectionId {
         self.connections += 1;
         let connection = SlotId { index: self.connections, generation: 1 };
-        self.tell(Event::Opened { connection, listener: Listener::External, tls: false });
+        self.tell(Event::Opened { connection, listener, tls: false });
         connection
     }
 
@@ -249,6 +253,11 @@ impl World {
     /// A check-in of an agent that runs revision 1 of `p`.
     pub(super) fn check_in(&mut self, agent: &Enrolled) -> ConnectionId {
         self.check_in_with(agent, json!({"agent_policy_id": "p", "policy_revision_idx": 1}))
+    }
+
+    /// Whether something was answered and not read.
+    pub(super) fn is_answered(&self, connection: ConnectionId) -> bool {
+        self.written.contains_key(&connection)
     }
 
     /// What was answered, once.

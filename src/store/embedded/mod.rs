@@ -34,7 +34,7 @@ use self::writer::Writer;
 use super::directory::DirectoryLock;
 use super::news::News;
 use super::retention::Retention;
-use super::{Lane, Operation, Store, StoreResult};
+use super::{Lane, Operation, Store, StoreError, StoreResult};
 
 /// The store in a data directory, which is held as long as this lives.
 pub struct Embedded {
@@ -52,6 +52,13 @@ struct Inner {
     retention: Retention,
     /// Last, so that it is released after the connections are closed.
     _lock: DirectoryLock,
+}
+
+impl Embedded {
+    /// The operator was told of what the first start made: the next start has nothing to tell.
+    pub fn has_greeted(&self) -> Result<(), StoreError> {
+        lock(&self.inner.writer).has_greeted(&self.inner.news)
+    }
 }
 
 impl Store for Embedded {

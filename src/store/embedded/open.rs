@@ -64,7 +64,8 @@ pub enum OpenError {
 
 impl Embedded {
     /// Opens the store in `directory`, which is made if missing and held until the store is dropped. The first time the
-    /// default policy and one enrollment token are made, which is answered; `now` is for their documents.
+    /// default policy and one enrollment token are made, which is answered, until [`Embedded::has_greeted`] is called;
+    /// `now` is for their documents.
     pub fn open(
         directory: &Path,
         retention: Retention,
@@ -80,7 +81,7 @@ impl Embedded {
         connection::make_durable(&writing).map_err(|error| refused(error.into()))?;
         let mut token = None;
         let first = |sql: &Connection, found| {
-            token = if found == 0 { writer::first_start(sql, now)? } else { None };
+            token = if found == 0 { writer::first_start(sql, now)? } else { writer::not_greeted(sql)? };
             Ok(())
         };
         schema::migrate(&mut writing, schema::STEPS, first).map_err(refused)?;

@@ -131,6 +131,8 @@ const VERSION_2: &str = "
 -- fingerprints of agent_details: a check-in that says the same needs not read them. NULL: not known, as if nothing was stored
 ALTER TABLE agents ADD COLUMN local_metadata_fingerprint BLOB;
 ALTER TABLE agents ADD COLUMN components_fingerprint BLOB;
+-- 1 once the operator was told of what the first start made
+INSERT INTO sequences VALUES ('greeted', 1);
 ";
 
 /// The schema version of a database; 0 for an empty one.

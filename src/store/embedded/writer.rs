@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::fault::{Fault, Outcome, misplaced, unavailable};
 use crate::model::{ApiKey, EnrollmentToken};
@@ -96,6 +96,15 @@ impl Writer {
         };
         // the outcome is told through the news
         let _ = self.transact(news, touch);
+    }
+
+    /// Remembers that the operator was told of what the first start made.
+    pub(super) fn has_greeted(&mut self, news: &News) -> Result<(), StoreError> {
+        let greeted = |transaction: &mut Transaction<'_>| {
+            transaction.execute("UPDATE sequences SET last = 1 WHERE name = 'greeted'", [])?;
+            Ok(())
+        };
+        self.transact(news, greeted)
     }
 
     /// Copies the WAL into the database and cuts it to nothing, unless a reader still needs it.
@@ -229,10 +238,23 @@ pub(super) fn first_start(sql: &Connection, now: Timestamp) -> Result<Option<Box
     transaction.create_revision(&policy)?;
     let answer = transaction.create_token(&policy.policy_id, FIRST_TOKEN_NAME, now)?;
     transaction.sequences.write(sql, before)?;
+    transaction.execute("UPDATE sequences SET last = 0 WHERE name = 'greeted'", [])?;
     match answer {
         Answer::Token(token) => Ok(token),
         _ => Ok(None),
     }
+}
+
+/// The token of a first start that ended before anybody was told of it.
+pub(super) fn not_greeted(sql: &Connection) -> Result<Option<Box<EnrollmentToken>>, Fault> {
+    let greeted = "SELECT 1 FROM sequences WHERE name = 'greeted' AND last = 0";
+    if !sql.prepare_cached(greeted)?.exists([])? {
+        return Ok(None);
+    }
+    let mut tokens = sql.prepare_cached("SELECT document FROM tokens ORDER BY number LIMIT 1")?;
+    let document: Option<String> = tokens.query_row([], |row| row.get(0)).optional()?;
+    let token: Option<EnrollmentToken> = document.as_deref().map(serde_json::from_str).transpose()?;
+    Ok(token.filter(|token| token.active).map(Box::new))
 }
 
 /// Bytes of the system's entropy.

@@ -2,7 +2,7 @@
 //! message. Knows no case.
 
 // each of the two test programs uses its part
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod agent;
 mod certificates;
