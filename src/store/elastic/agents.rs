@@ -71,6 +71,9 @@ impl Elastic {
         limit: usize,
         with_metadata: bool,
     ) -> StoreResult {
+        if limit == 0 {
+            return Ok(Answer::Agents(Vec::new()));
+        }
         let mut clauses = vec![json!({"range": {"agent.id": {"gt": from}}})];
         clauses.extend(policy_id.map(|policy_id| term("policy_id", policy_id)));
         let metadata = (!with_metadata).then_some("local_metadata");
@@ -78,7 +81,7 @@ impl Elastic {
         let body = json!({
             "query": all_of(&clauses),
             "sort": [{"agent.id": {"order": "asc", "unmapped_type": "keyword"}}],
-            "size": limit.clamp(1, AGENTS_PER_PAGE),
+            "size": limit.min(AGENTS_PER_PAGE),
             "track_total_hits": false,
             "_source": {"excludes": left_out},
         });

@@ -38,10 +38,15 @@ pub(super) fn lines(path: impl Into<String>, body: String) -> Request {
 impl Elastic {
     /// The answer to a request, tried again as long as that may help. Anything but 2xx is an error.
     pub(super) fn call(&self, request: &Request) -> Result<Vec<u8>, StoreError> {
+        self.patiently(|| self.once(request))
+    }
+
+    /// What an attempt comes to, which is repeated as long as that may help.
+    pub(super) fn patiently<R>(&self, attempt: impl Fn() -> Single<R>) -> Result<R, StoreError> {
         let mut retry = 0;
         loop {
-            match self.once(request) {
-                Ok(body) => return Ok(body),
+            match attempt() {
+                Ok(result) => return Ok(result),
                 Err(trouble) if trouble.cure == Cure::Wait && retry < self.patience.retries_max => {
                     self.patience.before_retry(retry);
                     retry += 1;

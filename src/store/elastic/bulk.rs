@@ -110,9 +110,10 @@ impl Item {
         let mut lines = format!("{{\"{action}\":{target}}}\n");
         if let Some(body) = body {
             // between the tokens of JSON a line break is a blank; within a text it cannot be
-            lines.extend(
-                body.chars().map(|character| if matches!(character, '\n' | '\r') { ' ' } else { character }),
-            );
+            match body.contains(['\n', '\r']) {
+                true => lines.push_str(&body.replace(['\n', '\r'], " ")),
+                false => lines.push_str(body),
+            }
             lines.push('\n');
         }
         Item { lines, refused }

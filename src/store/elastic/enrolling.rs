@@ -1,6 +1,8 @@
 //! Enrolments and their undoing. An enrolment is a key, a document and what both replace. The key comes first, so that no
 //! document names a key that is not there; if the document cannot be written, the key is taken back.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::Elastic;
@@ -70,15 +72,18 @@ impl Elastic {
 
     /// Takes enrolments back: documents that are still theirs are deleted, keys invalidated.
     pub(super) fn undo(&self, undos: &[Undo<'_>]) -> Vec<Result<(), StoreError>> {
+        if let Err(error) = self.ensure(Index::Agents) {
+            return undos.iter().map(|_| Err(error.clone())).collect();
+        }
         let index = self.indices.name(Index::Agents);
         let created: Vec<&Undo<'_>> = undos.iter().filter(|undo| undo.created && is_id(undo.agent)).collect();
         let delete = |undo: &&Undo<'_>| {
             Item::update(index, undo.agent, DELETE_IF_OURS, &json!({"access_key": undo.access_key}))
         };
         let deleted = self.bulk(&created.iter().map(delete).collect::<Vec<_>>(), Refresh::Now);
-        let mut failed =
+        let failed =
             created.iter().zip(deleted).filter_map(|(undo, outcome)| Some((undo.agent, outcome.err()?)));
-        let failed: std::collections::BTreeMap<&str, StoreError> = failed.by_ref().collect();
+        let failed: BTreeMap<&str, StoreError> = failed.collect();
         let keys = self.invalidate_young(undos.iter().map(|undo| undo.access_key.to_owned()).collect());
         let result = |undo: &Undo<'_>| match failed.get(undo.agent).filter(|_| undo.created) {
             Some(error) => Err(error.clone()),

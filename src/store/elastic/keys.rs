@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Elastic;
-use super::ask::{self, plain};
+use super::ask::{self, Single, plain};
 use super::client::Response;
-use super::failure::{Cause, Cure, Trouble};
+use super::failure::{Cause, Trouble};
 use crate::config::Secret;
 use crate::model::ApiKey;
 use crate::store::{Answer, StoreError, StoreResult};
@@ -94,19 +94,8 @@ impl Elastic {
         let authorization = Secret::new(format!("ApiKey {}", key.token()));
         let mut request = plain("GET", "/_security/_authenticate");
         request.authorization = Some(authorization);
-        let mut retry = 0;
-        loop {
-            let trouble = match self.response(&request).map_err(Verdict::from).and_then(|it| judged(&it)) {
-                Ok(answer) => return Ok(answer),
-                Err(Verdict::Refused(error)) => return Err(error),
-                Err(Verdict::Trouble(trouble)) => trouble,
-            };
-            if trouble.cure != Cure::Wait || retry >= self.patience.retries_max {
-                return Err(trouble.error);
-            }
-            self.patience.before_retry(retry);
-            retry += 1;
-        }
+        // outside trouble, inside what the cluster thinks of the key
+        self.patiently(|| judged(&self.response(&request)?))?
     }
 
     /// Makes a key that never expires and may do nothing.
@@ -217,32 +206,18 @@ impl Elastic {
     }
 }
 
-/// Why a key is not known to be good.
-enum Verdict {
-    /// The cluster has answered what it thinks of it.
-    Refused(StoreError),
-    /// It has not.
-    Trouble(Trouble),
-}
-
-impl From<Trouble> for Verdict {
-    fn from(trouble: Trouble) -> Self {
-        Verdict::Trouble(trouble)
-    }
-}
-
 /// What an answer says of a key. It is bad only if Elasticsearch itself says so: not a proxy, and not an Elasticsearch that
 /// could not read its own index.
-fn judged(response: &Response) -> Result<Answer, Verdict> {
+fn judged(response: &Response) -> Single<StoreResult> {
     match response.status {
         200..300 => {
-            let answer: Authenticated = serde_json::from_slice(&response.body)
-                .map_err(|_| Verdict::Trouble(Trouble::garbled("a key")))?;
-            Ok(Answer::Authenticated { enabled: answer.enabled })
+            let answer: Authenticated =
+                serde_json::from_slice(&response.body).map_err(|_| Trouble::garbled("a key"))?;
+            Ok(Ok(Answer::Authenticated { enabled: answer.enabled }))
         }
-        429 => Err(Verdict::Refused(StoreError::AuthenticationLimited)),
-        401 if is_positive(response) => Err(Verdict::Refused(StoreError::KeyRejected)),
-        _ => Err(Verdict::Trouble(Trouble::refused(response))),
+        429 => Ok(Err(StoreError::AuthenticationLimited)),
+        401 if is_positive(response) => Ok(Err(StoreError::KeyRejected)),
+        _ => Err(Trouble::refused(response)),
     }
 }
 
@@ -272,10 +247,10 @@ mod tests {
 
     fn verdict(status: u16, body: &str) -> Result<bool, Option<StoreError>> {
         match judged(&Response { status, body: body.into() }) {
-            Ok(Answer::Authenticated { enabled }) => Ok(enabled),
-            Ok(other) => panic!("{other:?}"),
-            Err(Verdict::Refused(error)) => Err(Some(error)),
-            Err(Verdict::Trouble(_)) => Err(None),
+            Ok(Ok(Answer::Authenticated { enabled })) => Ok(enabled),
+            Ok(Ok(other)) => panic!("{other:?}"),
+            Ok(Err(error)) => Err(Some(error)),
+            Err(_) => Err(None),
         }
     }
 

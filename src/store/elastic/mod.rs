@@ -1,8 +1,11 @@
 //! The store in an Elasticsearch cluster (elasticsearch.md). Nothing outside knows ureq, or a query.
 //!
 //! The operations of a batch that are alike are one request, and each has its own answer. What the cluster refuses for a
-//! while is asked again; what is not known is an error, never "none". Nothing is kept here: any number of servers may work
-//! on one cluster.
+//! while is asked again; what is not known is an error, never "none". Nothing of the fleet is kept here: any number of
+//! servers may work on one cluster.
+//!
+//! What is one transaction elsewhere is several requests here. They are made in an order that leaves something harmless
+//! behind where one fails: a token without a use, a policy that nobody can enrol into.
 
 mod actions;
 mod agents;

@@ -10,7 +10,7 @@ use super::ask::json as json_request;
 use super::bulk::{Item, Outcome, Refresh};
 use super::failure::Trouble;
 use super::indices::Index;
-use super::search::{Hit, HitAnswer, Hits, Search, all_of, term};
+use super::search::{Hit, HitAnswer, Hits, PAGES_MAX, Search, all_of, endless, term};
 use crate::model::Policy;
 use crate::store::documents::{self, unreadable};
 use crate::store::{Answer, StoreError, StoreResult};
@@ -57,7 +57,7 @@ impl Elastic {
     pub(super) fn latest_policies(&self) -> Result<Vec<Arc<Policy>>, StoreError> {
         let mut policies = Vec::new();
         let mut after = None;
-        loop {
+        for _ in 0..PAGES_MAX {
             let found = self.search(Search::new(Index::Policies, newest_of_each(after.as_ref())))?;
             // the index is missing
             let Some(aggregations) = found.aggregations else { return Ok(policies) };
@@ -71,6 +71,7 @@ impl Elastic {
                 return Ok(policies);
             }
         }
+        Err(endless())
     }
 
     /// A given revision, or the newest.

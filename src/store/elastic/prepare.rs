@@ -4,10 +4,13 @@
 use std::sync::PoisonError;
 
 use super::Elastic;
-use super::ask::{json, plain};
-use super::failure::{Cause, Cure, Trouble};
+use super::ask::{Single, json, plain};
+use super::failure::{Cause, Trouble};
 use super::indices::{Index, definition};
 use crate::store::StoreError;
+
+/// What the cluster calls it when an index is there already.
+const EXISTS: &str = "resource_already_exists_exception";
 
 /// What the cluster can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +27,11 @@ impl Elastic {
         if let Some(facts) = self.facts.get() {
             return Ok(*facts);
         }
+        let fleet = format!("/{}/_fleet/global_checkpoints", self.indices.name(Index::Agents));
         let facts = Facts {
-            fleet_module: self.has_route(&self.fleet_route())?,
-            has_keys: self.has_route("/_security/_authenticate")?,
+            // who is not let in learns nothing of the module
+            fleet_module: self.patiently(|| self.has_route(&fleet, &[403]))?,
+            has_keys: self.patiently(|| self.has_route("/_security/_authenticate", &[401, 403]))?,
         };
         // two workers find out the same
         let facts = *self.facts.get_or_init(|| facts);
@@ -37,31 +42,15 @@ impl Elastic {
         Ok(facts)
     }
 
-    fn fleet_route(&self) -> String {
-        format!("/{}/_fleet/global_checkpoints", self.indices.name(Index::Agents))
-    }
-
-    /// Whether the cluster knows a route. That it refuses what is asked there says that it does; trouble says nothing.
-    fn has_route(&self, path: &str) -> Result<bool, StoreError> {
-        let request = plain("GET", path);
-        let mut retry = 0;
-        loop {
-            let trouble = match self.response(&request) {
-                Ok(response) => match response.status {
-                    200..300 | 401 | 403 | 404 => return Ok(true),
-                    400 if Cause::of(&response).is_some_and(|cause| cause.is_missing_route()) => {
-                        return Ok(false);
-                    }
-                    400 => return Ok(true),
-                    _ => Trouble::refused(&response),
-                },
-                Err(trouble) => trouble,
-            };
-            if trouble.cure != Cure::Wait || retry >= self.patience.retries_max {
-                return Err(trouble.error);
-            }
-            self.patience.before_retry(retry);
-            retry += 1;
+    /// Whether the cluster knows a route. That it refuses what is asked there says that it does, with a status among
+    /// `refused` too; trouble says nothing.
+    fn has_route(&self, path: &str, refused: &[u16]) -> Single<bool> {
+        let response = self.response(&plain("GET", path))?;
+        match response.status {
+            400 => Ok(!Cause::of(&response).is_some_and(|cause| cause.is_missing_route())),
+            200..300 | 404 => Ok(true),
+            status if refused.contains(&status) => Ok(true),
+            _ => Err(Trouble::refused(&response)),
         }
     }
 
@@ -87,9 +76,10 @@ impl Elastic {
                 ::log::info!("the index {name} was made");
                 Ok(())
             }
-            // it is there, or an alias or a template for a data stream has the name
+            Err(StoreError::Failed { status: 400, reason }) if reason.starts_with(EXISTS) => Ok(()),
+            // an alias has the name, or a template makes it a data stream
             Err(StoreError::Failed { status: 400, reason }) => {
-                ::log::debug!("the index {name} is not ours to make: {reason}");
+                ::log::warn!("the index {name} is not ours to make: {reason}");
                 Ok(())
             }
             Err(StoreError::Failed { status: 403, reason }) => {

@@ -19,6 +19,14 @@ const PLAIN_ROUTE: &str = "/_msearch";
 /// Where searches go that wait for a checkpoint.
 const FLEET_ROUTE: &str = "/_fleet/_fleet_msearch";
 
+/// More pages are no list: the cluster repeats itself.
+pub(super) const PAGES_MAX: usize = 250;
+
+/// The failure of a list that has more than [`PAGES_MAX`] pages.
+pub(super) fn endless() -> StoreError {
+    Trouble::garbled("a list, which has no end,").error
+}
+
 /// One search.
 pub(super) struct Search {
     /// In which index.
@@ -174,7 +182,7 @@ impl Elastic {
         mut each: impl FnMut(Hit) -> ControlFlow<()>,
     ) -> Result<(), StoreError> {
         let size = body["size"].as_u64().unwrap_or(0);
-        loop {
+        for _ in 0..PAGES_MAX {
             let hits = self.search(Search::new(index, body.clone()))?.hits;
             let last = hits.last().and_then(|hit| hit.sort.clone());
             let full = u64::try_from(hits.len()).is_ok_and(|count| count >= size);
@@ -186,6 +194,7 @@ impl Elastic {
             let Some(last) = last.filter(|_| full) else { return Ok(()) };
             body["search_after"] = serde_json::from_str(last.get()).unwrap_or_default();
         }
+        Err(endless())
     }
 
     fn searches_once(&self, searches: &[&&Search], route: &str) -> Single<Vec<Single<Found>>> {

@@ -3,8 +3,12 @@
 use super::*;
 use crate::model::ActionResult;
 
-on_our_stores! {
-    nothing_to_remove_is_nothing,
+on_every_store! {
+    nothing_to_remove_is_nothing;
+
+    // on Elasticsearch results and revisions are for lifecycle policies and Kibana to remove, and agents for Kibana to
+    // unenrol and remove; how expired actions are removed there, and remembered, is tested beside that store
+    only_ours:
     results_go_after_their_time,
     expired_actions_go_but_are_remembered,
     actions_without_an_expiration_go_too,

@@ -1,5 +1,6 @@
 //! The suite on a real Elasticsearch: one for all tests of the process, with indices of its own for each.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -7,7 +8,7 @@ use serde_json::Value;
 use super::cluster::{Cluster, suffix};
 use super::{Fixture, RETENTION};
 use crate::config::{Elasticsearch, Secret};
-use crate::store::{Changes, Elastic, Indices, Watch};
+use crate::store::{Changes, Elastic, ElasticWatch, Indices, Lanes, Operation, Store, StoreResult, Watch};
 
 /// Runs a behaviour on indices of its own; where there can be no cluster, that is said and nothing is run.
 pub(in crate::store) fn on_elastic(behaviour: fn(&Fixture)) {
@@ -22,7 +23,8 @@ pub(in crate::store) fn on_cluster(cluster: &Cluster, behaviour: fn(&Fixture)) {
     // a cluster holds only so many
     let _leftovers = Leftovers { cluster, names: indices.names().join(",") };
     let store = Elastic::open(&settings(cluster), indices, RETENTION.expired_actions).unwrap();
-    behaviour(&Fixture::of(store, Unwatched));
+    let store = Arc::new(store);
+    behaviour(&Fixture::of(Shared(Arc::clone(&store)), Late { store, watch: None }));
 }
 
 /// Removes a test's indices when it is over.
@@ -49,11 +51,27 @@ pub(in crate::store) fn settings(cluster: &Cluster) -> Elasticsearch {
     }
 }
 
-/// For tests that do not watch.
-struct Unwatched;
+/// The store and its watch have it.
+struct Shared(Arc<Elastic>);
 
-impl Watch for Unwatched {
+impl Store for Shared {
+    fn run(&self, batch: Vec<Operation>) -> Vec<StoreResult> {
+        self.0.run(batch)
+    }
+
+    fn lanes(&self) -> Lanes {
+        self.0.lanes()
+    }
+}
+
+/// The watch, which most tests do without, begins when it is first asked.
+struct Late {
+    store: Arc<Elastic>,
+    watch: Option<ElasticWatch>,
+}
+
+impl Watch for Late {
     fn next(&mut self) -> Option<Changes> {
-        None
+        self.watch.get_or_insert_with(|| self.store.watch(Duration::ZERO).unwrap()).next()
     }
 }

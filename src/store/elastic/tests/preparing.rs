@@ -46,6 +46,17 @@ fn trouble_says_nothing_of_what_a_cluster_can_do() {
 }
 
 #[test]
+fn who_is_not_let_in_learns_of_keys_but_not_of_the_module() {
+    let cluster = Scripted::json(|asked| match asked.path.as_str() {
+        "/_security/_authenticate" => (401, json!({})),
+        _ => (404, json!({})),
+    });
+    assert!(store_that_asks(&cluster).facts().unwrap().has_keys);
+    let cluster = Scripted::json(|_| (401, json!({})));
+    assert!(store_that_asks(&cluster).facts().is_err());
+}
+
+#[test]
 fn more_than_one_shard_is_no_missing_module() {
     let cluster =
         Scripted::json(|_| (400, json!({"error": {"type": "status_exception", "reason": "more than one"}})));

@@ -170,3 +170,25 @@ fn a_list_of_which_a_page_fails_is_no_list() {
     });
     assert_eq!(status(&one(&store(&cluster), Operation::Actions { limit: 100 })), 503);
 }
+
+#[test]
+fn a_list_that_does_not_end_is_no_list() {
+    let cluster = searching(|_| {
+        let hit = json!({"_id": "x", "_source": 7, "sort": [1]});
+        search_answer(&vec![hit; 50].into())
+    });
+    let answer = one(&store(&cluster), Operation::Actions { limit: 100 });
+    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+}
+
+#[test]
+fn an_action_that_cannot_be_read_does_not_hide_the_others() {
+    let cluster = searching(|_| {
+        let hit = |seq_no: i64, source: Value| json!({"_id": "d", "_seq_no": seq_no, "_source": source, "sort": [1]});
+        search_answer(&json!([hit(1, json!(7)), hit(2, json!({"action_id": "x"})), hit(3, json!([]))]))
+    });
+    match one(&store(&cluster), pending(9)) {
+        Ok(Answer::Actions(actions)) => assert_eq!((actions.len(), actions[0].seq_no), (1, 2)),
+        other => panic!("{other:?}"),
+    }
+}

@@ -79,12 +79,12 @@ fn serve(stream: &TcpStream, script: &Script, all: &Mutex<Vec<Asked>>) {
     while let Some(asked) = read(&mut reader) {
         all.lock().unwrap_or_else(PoisonError::into_inner).push(asked.clone());
         let (status, body) = script(&asked);
-        let head = format!(
-            "HTTP/1.1 {status} X\r\nX-Elastic-Product: Elasticsearch\r\nContent-Length: {}\r\n\r\n",
+        let answer = format!(
+            "HTTP/1.1 {status} X\r\nX-Elastic-Product: Elasticsearch\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
         let mut writer = stream;
-        if writer.write_all(head.as_bytes()).and_then(|()| writer.write_all(body.as_bytes())).is_err() {
+        if writer.write_all(answer.as_bytes()).is_err() {
             return;
         }
     }
