@@ -20,6 +20,8 @@ pub(super) enum Index {
     Tokens,
     /// Keys of our own, where the cluster has none.
     Keys,
+    /// Secrets, where the cluster has no place for them.
+    Secrets,
 }
 
 /// The names of the indices of one fleet.
@@ -31,6 +33,7 @@ pub struct Indices {
     policies: String,
     tokens: String,
     keys: String,
+    secrets: String,
     own: bool,
 }
 
@@ -58,6 +61,7 @@ impl Indices {
             policies: format!(".fleet-policies{end}"),
             tokens: format!(".fleet-enrollment-api-keys{end}"),
             keys: format!(".fleet-servers-keys{end}"),
+            secrets: format!(".fleet-servers-secrets{end}"),
             own,
         }
     }
@@ -76,13 +80,14 @@ impl Indices {
             Index::Policies => &self.policies,
             Index::Tokens => &self.tokens,
             Index::Keys => &self.keys,
+            Index::Secrets => &self.secrets,
         }
     }
 
     /// All of them.
     #[cfg(test)]
-    pub(in crate::store) fn names(&self) -> [&str; 6] {
-        [&self.agents, &self.actions, &self.results, &self.policies, &self.tokens, &self.keys]
+    pub(in crate::store) fn names(&self) -> [&str; 7] {
+        [&self.agents, &self.actions, &self.results, &self.policies, &self.tokens, &self.keys, &self.secrets]
     }
 }
 
@@ -95,7 +100,7 @@ pub(super) fn definition(index: Index) -> Value {
         Index::Results => results(),
         Index::Policies => policies(),
         Index::Tokens => tokens(),
-        Index::Keys => json!({}),
+        Index::Keys | Index::Secrets => json!({}),
     };
     json!({
         "settings": {"index": {

@@ -12,16 +12,21 @@ mod client;
 mod enrolling;
 mod failure;
 mod indices;
+mod key_roles;
 mod keys;
 mod lanes;
 mod lookup;
+mod output_keys;
 mod own_keys;
 mod patience;
 mod policies;
 mod prepare;
+mod remote;
 mod run;
 mod script;
+mod retiring;
 mod search;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -41,6 +46,7 @@ use self::keys::YoungKeys;
 use self::lanes::LANES;
 use self::patience::Patience;
 use self::prepare::Facts;
+use self::remote::Remotes;
 use self::watch::WatchEnd;
 use super::{Lanes, Operation, Store, StoreResult};
 use crate::config::Elasticsearch;
@@ -59,6 +65,8 @@ pub struct Elastic {
     /// Indices that are known to be there.
     made: Mutex<BTreeSet<Index>>,
     young_keys: Mutex<YoungKeys>,
+    /// Other clusters that agents send to.
+    remotes: Mutex<Remotes>,
     watch_end: WatchEnd,
 }
 
@@ -84,6 +92,7 @@ impl Elastic {
             facts: OnceLock::new(),
             made: Mutex::default(),
             young_keys: Mutex::default(),
+            remotes: Mutex::default(),
             watch_end: WatchEnd::default(),
         })
     }
@@ -91,6 +100,7 @@ impl Elastic {
     /// Ends all that waits for the cluster, with an error; nothing is asked any more. For the end of the process.
     pub fn close(&self) {
         self.client.close();
+        self.close_remotes();
         self.patience.end();
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Facts {
     pub(super) fleet_module: bool,
     /// It makes and checks API keys; otherwise the keys are ours.
     pub(super) has_keys: bool,
+    /// It keeps secrets; otherwise they stand in an index of ours.
+    pub(super) has_secrets: bool,
 }
 
 impl Elastic {
@@ -27,6 +29,7 @@ impl Elastic {
         let facts = Facts {
             fleet_module: self.has_route(&self.fleet_route())?,
             has_keys: self.has_route("/_security/_authenticate")?,
+            has_secrets: self.has_route("/_fleet/secret/none")?,
         };
         // two workers find out the same
         let facts = *self.facts.get_or_init(|| facts);
@@ -72,7 +75,9 @@ impl Elastic {
             return Ok(());
         }
         // the fleet module knows the usual names and makes them itself
-        let is_ours = index == Index::Keys || self.indices.are_own() || !self.facts()?.fleet_module;
+        let is_ours = matches!(index, Index::Keys | Index::Secrets)
+            || self.indices.are_own()
+            || !self.facts()?.fleet_module;
         if is_ours {
             self.make(index)?;
         }

@@ -11,7 +11,9 @@ pub(super) mod cluster;
 mod elastic;
 mod enrolling;
 mod keys;
+mod output_keys;
 mod policies;
+mod secrets;
 mod watching;
 
 use std::sync::{Mutex, PoisonError};
