@@ -78,6 +78,15 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
+    /// A worker does not wait for another cluster again and again, once for each agent.
+    fn check_reachable(&self) -> Result<(), Trouble> {
+        let is_far = matches!(self.need.cluster, OutputCluster::Remote(_));
+        if is_far && !self.client.is_reachable() {
+            return Err(Trouble::Remote(StoreError::Unavailable("its hosts are set aside".to_owned())));
+        }
+        Ok(())
+    }
+
     fn trouble(&self, error: StoreError) -> Trouble {
         match self.need.cluster {
             OutputCluster::Own => Trouble::Store(error),
@@ -164,9 +173,11 @@ impl Elastic {
         if stored.permissions_hash == need.permissions_hash {
             // under the name of a remote output there may be another cluster by now; one that cannot be asked may well be it
             let is_there = matches!(need.cluster, OutputCluster::Own)
+                || !case.client.is_reachable()
                 || !matches!(self.good_key(case.client, &key.id), Ok(None));
             return Ok(is_there.then_some(key));
         }
+        case.check_reachable()?;
         let found = self.good_key(case.client, &key.id).map_err(|error| case.trouble(error))?;
         let Some(found) = found else { return Ok(None) };
         let new: Roles = serde_json::from_str(need.roles.get()).map_err(|error| unreadable(&error))?;
@@ -192,6 +203,7 @@ impl Elastic {
 
     /// Makes a key, keeps it, and writes it into the document in place of the stored one. `None` if that has changed.
     fn new_key(&self, case: &Case<'_>, stored: &AgentOutput) -> Result<Option<ApiKey>, Trouble> {
+        case.check_reachable()?;
         let (agent, need) = (case.agent, case.need);
         let name = format!("{agent}:{}", need.output);
         let metadata =

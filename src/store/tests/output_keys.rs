@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::cluster::Cluster;
+use super::cluster::{self, Cluster};
 use super::elastic::on_elastic;
 use super::secrets::secrets;
 use super::*;
@@ -63,15 +63,24 @@ fn output(fixture: &Fixture, name: &str) -> AgentOutput {
     fixture.agent("a").unwrap().outputs.remove(name).unwrap_or_default()
 }
 
-/// The names of a key's roles, as the cluster tells them; none for one that is invalidated.
-fn roles(key: &ApiKey) -> Vec<String> {
+/// A key as the cluster shows it, which for a new one is after its next refresh.
+fn shown(key: &ApiKey) -> Value {
+    /// Ten seconds.
+    const LOOKS_MAX: usize = 100;
     let cluster = Cluster::shared().unwrap();
-    // it shows what it knew at its last refresh
-    cluster.admin("POST", "/.security/_refresh?expand_wildcards=all", &Value::Null);
-    let (_, answer) = cluster.admin("GET", &format!("/_security/api_key?id={}", key.id), &Value::Null);
-    let found = &answer["api_keys"][0];
-    let roles = found["role_descriptors"].as_object().filter(|_| found["invalidated"] == false);
-    roles.map(|roles| roles.keys().cloned().collect()).unwrap_or_default()
+    let path = format!("/_security/api_key?id={}", key.id);
+    let look = || cluster.admin("GET", &path, &Value::Null).1["api_keys"][0].clone();
+    let waited = || {
+        cluster::pause(Duration::from_millis(100));
+        look()
+    };
+    let mut looks = std::iter::once(look()).chain(std::iter::repeat_with(waited)).take(LOOKS_MAX);
+    looks.find(|key| !key.is_null()).expect("the cluster shows the key")
+}
+
+/// The names of its roles.
+fn roles(key: &ApiKey) -> Vec<String> {
+    shown(key)["role_descriptors"].as_object().unwrap().keys().cloned().collect()
 }
 
 fn a_new_key_may_do_what_the_policy_says_and_stands_in_the_document(fixture: &Fixture) {
@@ -85,9 +94,7 @@ fn a_new_key_may_do_what_the_policy_says_and_stands_in_the_document(fixture: &Fi
     let secret_id = stored.secret_id().unwrap();
     let text = format!("{}:{}", made.id, made.secret);
     assert_eq!(secrets(fixture, &[secret_id]).get(secret_id), Some(text.as_str()));
-    let (_, answer) =
-        Cluster::shared().unwrap().admin("GET", &format!("/_security/api_key?id={}", made.id), &Value::Null);
-    assert_eq!(answer["api_keys"][0]["name"], "a:default");
+    assert_eq!(shown(&made)["name"], "a:default");
 }
 
 fn a_key_stays_as_long_as_its_permissions_do(fixture: &Fixture) {
