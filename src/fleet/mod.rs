@@ -7,6 +7,7 @@ pub mod cache;
 pub mod health;
 pub mod limits;
 pub mod lot;
+pub mod output_keys;
 pub mod policies;
 pub mod queue;
 pub mod render;
@@ -25,6 +26,7 @@ use crate::api::user_agent::Version;
 use crate::config::Config;
 use crate::http::gzip::Gzip;
 use crate::metrics::Counters;
+use crate::model::raw::Raw;
 use crate::model::{Action, ApiKey, EnrollmentToken};
 use crate::time::Now;
 
@@ -34,6 +36,7 @@ use health::Health;
 use limits::Admission;
 pub use lot::SeatId;
 use lot::{Lot, Parked};
+use output_keys::OutputKeys;
 use policies::Policies;
 use queue::ServingQueue;
 use render::Revision;
@@ -44,6 +47,8 @@ pub type Hashing = foldhash::fast::FixedState;
 
 /// Cached `_seq_no`s of ack tokens (config.md, "Cache").
 const ACK_TOKENS_MAX: usize = 5_000;
+/// Actions whose data is kept with the secrets in it.
+const RESOLVED_ACTIONS_MAX: usize = 100;
 /// What a cached key costs, roughly, held against the cache's `max_cost`.
 const KEY_BYTES: u64 = 400;
 /// A key that was refused is not asked for again for so long.
@@ -81,6 +86,12 @@ pub struct Fleet {
     pub tokens: Cache<String, Arc<EnrollmentToken>>,
     /// `_seq_no` by ack token.
     pub ack_tokens: Cache<String, i64>,
+    /// Keys of agents for outputs.
+    pub output_keys: OutputKeys,
+    /// Whether the store makes such keys.
+    pub makes_output_keys: bool,
+    /// Data of actions with secrets in it, by document id.
+    pub resolved_actions: Cache<String, Option<Raw>>,
     /// Facts of actions by action id.
     pub actions: Cache<String, ActionFacts>,
     /// Enrolments that could not be taken back yet.
@@ -160,6 +171,9 @@ impl Fleet {
             health: Health::default(),
             tokens: Cache::new(keys_max, &hashing),
             ack_tokens: Cache::new(ACK_TOKENS_MAX, &hashing),
+            output_keys: OutputKeys::new(&hashing),
+            makes_output_keys: false,
+            resolved_actions: Cache::new(RESOLVED_ACTIONS_MAX, &hashing),
             actions: Cache::new(ACK_TOKENS_MAX, &hashing),
             unfinished_undos: Vec::new(),
             enrolling: BTreeSet::new(),

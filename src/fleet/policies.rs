@@ -2,14 +2,33 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::fleet::render::Revision;
+use crate::model::Policy;
 
 /// What is known of policies. A revision is immutable and shared.
 #[derive(Debug, Default)]
 pub struct Policies {
     known: BTreeMap<Arc<str>, Known>,
+    /// Newest revisions that wait for their secrets: one a policy at most.
+    late: BTreeMap<String, Late>,
 }
+
+/// A revision that could not be rendered yet.
+#[derive(Debug)]
+struct Late {
+    policy: Arc<Policy>,
+    /// How often that was so.
+    tries: u32,
+    /// When it is tried again; none while it is.
+    due: Option<Duration>,
+}
+
+/// Before the second try; each further wait is twice as long.
+const FIRST_WAIT: Duration = Duration::from_secs(5);
+/// No wait is longer.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -38,6 +57,9 @@ impl Policies {
         let newer =
             known.revision.as_ref().is_none_or(|current| current.revision_idx < revision.revision_idx);
         if newer {
+            self.late.retain(|id, late| {
+                **id != *revision.policy_id || late.policy.revision_idx > revision.revision_idx
+            });
             known.revision = Some(revision);
         }
         newer
@@ -46,6 +68,30 @@ impl Policies {
     /// Forgets a deleted policy. Its agents stay parked.
     pub fn forget(&mut self, policy_id: &str) {
         self.known.remove(policy_id);
+        self.late.remove(policy_id);
+    }
+
+    /// Keeps a revision that cannot be rendered now, unless a newer one was heard of.
+    pub fn publish_later(&mut self, policy: Arc<Policy>, now: Duration) {
+        let heard_idx = self.known.get(policy.policy_id.as_str()).map(|known| known.heard_idx);
+        if heard_idx != Some(policy.revision_idx) {
+            return;
+        }
+        let before = self.late.get(&policy.policy_id);
+        let same = before.filter(|late| late.policy.revision_idx == policy.revision_idx);
+        let tries = same.map_or(0, |late| late.tries) + 1;
+        let wait = FIRST_WAIT.saturating_mul(1 << (tries - 1).min(10)).min(WAIT_MAX);
+        self.late.insert(policy.policy_id.clone(), Late { policy, tries, due: Some(now + wait) });
+    }
+
+    /// Revisions that are to be tried again now; each is told once.
+    pub fn take_late(&mut self, now: Duration) -> Vec<Arc<Policy>> {
+        let due = self.late.values_mut().filter(|late| late.due.is_some_and(|due| due <= now));
+        due.map(|late| {
+            late.due = None;
+            late.policy.clone()
+        })
+        .collect()
     }
 
     /// The revision to deliver.

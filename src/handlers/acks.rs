@@ -56,7 +56,11 @@ async fn acknowledge(cx: &Cx, agent: &Agent, events: &[AckEvent]) -> Result<Vec<
         leaves |=
             event.error.is_empty() && is_end(known.get(event.action_id.as_str())) && is_own(agent, event);
     }
-    operations.extend(policy_acknowledged(cx, agent, events));
+    if let Some(acknowledged) = policy_acknowledged(cx, agent, events) {
+        // first, so that a failure leaves the agent to say it again
+        clean_output_keys(cx, agent).await?;
+        operations.push(acknowledged);
+    }
     let results = if operations.is_empty() { Vec::new() } else { cx.store_all(operations).await };
     for (position, result) in owners.iter().zip(&results) {
         if let Err(error) = result {
@@ -184,6 +188,15 @@ fn upgraded(agent: &Agent, event: &AckEvent, now: &str) -> Option<Patch> {
         (true, _) if agent.upgrade_details.is_some() => Some(patch.set("upgraded_at", now)),
         (true, _) => Some(patch.set("upgraded_at", now).null("upgrade_attempts")),
     }
+}
+
+/// The agent runs on its newest keys: what was kept for the older ones goes.
+async fn clean_output_keys(cx: &Cx, agent: &Agent) -> Result<(), ApiError> {
+    let has_keys = agent.outputs.values().any(|output| !output.api_key_id.is_empty());
+    if has_keys && cx.fleet(|fleet| fleet.makes_output_keys) {
+        cx.store(Operation::CleanOutputKeys(agent.id.clone())).await?;
+    }
+    Ok(())
 }
 
 /// The highest revision acknowledged without an error, if it is news.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{JSON_INLINE_BYTES_MAX, Request, answered, authenticate, deliver, read_body};
+use super::{JSON_INLINE_BYTES_MAX, Request, answered, authenticate, deliver, read_body, secrets};
 use crate::api::action::{self, Delivery};
 use crate::api::authorization;
 use crate::api::body::check_depth;
@@ -43,7 +43,14 @@ async fn check_in_agent(cx: &Cx, request: &Request, agent: Box<Agent>) -> Result
     let said = read_body(cx, Route::CheckIn, CheckInRequest::read).await?;
     take_upgrade_details(cx, &agent, said.upgrade_details.as_ref()).await?;
     let acknowledged = seq_no_of(cx, &said.ack_token).await?;
-    let revision_idx = cx.fleet(|fleet| revision_of(fleet, &agent, &said));
+    if has_old_keys(cx, &agent, &said) {
+        Box::pin(retire_keys(cx, &agent.id)).await;
+    }
+    let now = cx.now().mono;
+    let revision_idx = cx.fleet(|fleet| {
+        fleet.output_keys.hold_against(&agent, now);
+        revision_of(fleet, &agent, &said)
+    });
     let after = acknowledged.unwrap_or(agent.action_seq_no);
     // 5. the seat comes first: what happens from here on is kept in it
     let ignores_policy = cx.fleet(|fleet| fleet.config.server.feature_flags.ignore_checkin_policy_id);
@@ -123,6 +130,8 @@ fn revision_of(fleet: &Fleet, agent: &Agent, said: &CheckInRequest) -> i64 {
     match &said.policy {
         _ if fleet.config.server.feature_flags.ignore_checkin_policy_id => agent.policy_revision_idx,
         None => agent.policy_revision_idx,
+        // it has to get its keys
+        _ if fleet.makes_output_keys && agent.outputs.values().any(|output| output.api_key.is_empty()) => 0,
         Some((policy_id, _)) if *policy_id != agent.policy_id => 0,
         Some((_, reported)) => {
             let newest = fleet.policies.newest(&agent.policy_id).map(|revision| revision.revision_idx);
@@ -151,6 +160,26 @@ async fn changes_of_large(
         changes.map(|changes| (agent, changes))
     };
     cx.work(work).await.ok_or(ApiError::Internal)?
+}
+
+/// Step 4: an agent that says that it runs the newest revision has no use for keys that were replaced, even if its
+/// acknowledgement was lost.
+fn has_old_keys(cx: &Cx, agent: &Agent, said: &CheckInRequest) -> bool {
+    let has_any = agent.outputs.values().any(|output| !output.to_retire_api_key_ids.is_empty());
+    has_any
+        && cx.fleet(|fleet| {
+            let newest = fleet.policies.newest(&agent.policy_id).map(|revision| revision.revision_idx);
+            let is_newest =
+                |(policy_id, idx): &(String, i64)| *policy_id == agent.policy_id && Some(*idx) == newest;
+            fleet.makes_output_keys && said.policy.as_ref().is_some_and(is_newest)
+        })
+}
+
+/// A failure is only logged: the next check-in or acknowledgement tries again.
+async fn retire_keys(cx: &Cx, agent: &str) {
+    if let Err(error) = cx.store(Operation::CleanOutputKeys(agent.to_owned())).await {
+        ::log::warn!("fleet.agent.id" = agent; "keys that were replaced are still good: {error}");
+    }
 }
 
 /// What the check-in changes in the agent's document; nothing if a heartbeat says it all.
@@ -256,6 +285,11 @@ async fn record_and_search(
     while !operations.is_empty() {
         for result in cx.store_all(std::mem::take(&mut operations)).await {
             if let Answer::Actions(actions) = result? {
+                // boxed: few have any, and the future of each check-in would hold the place
+                let actions = match secrets::are_in(&actions) {
+                    true => Box::pin(secrets::in_actions(cx, &actions)).await?,
+                    false => actions,
+                };
                 delivery = action::deliver(&agent.id, &actions);
                 // a search finds so many at most: behind those that no agent gets there may be others
                 let last = actions.last().filter(|_| delivery.ack_token.is_empty());

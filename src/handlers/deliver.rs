@@ -1,32 +1,139 @@
 //! Answers a parked agent for which something has come: actions first, else the newest revision of its policy.
+//!
+//! What has to be asked of the store for that (the agent's own keys, secrets) is asked while the seat is kept, and then the
+//! seat is looked at anew: a newer check-in may have it, or more may have come.
 
-use super::json;
-use crate::api::{action, checkin};
+use std::sync::Arc;
+
+use super::{json, secrets};
+use crate::api::{ApiError, action, checkin};
+use crate::fleet::render::Revision;
 use crate::fleet::{Fleet, SeatId};
 use crate::http::{Body, Response};
+use crate::model::{Action, ApiKey, KeysWanted};
+use crate::store::{Answer, Operation, StoreError};
 use crate::task::{Cx, Outcome};
+use crate::time::Now;
+
+/// So often something else may have come while the store was asked; then the agent is answered empty and comes back.
+const ROUNDS_MAX: usize = 4;
+
+/// What was asked for one delivery.
+#[derive(Default)]
+struct Known {
+    /// The seat's actions, with secrets.
+    actions: Vec<Arc<Action>>,
+    /// A revision, and the agent's keys for it.
+    keys: Option<(Arc<Revision>, Vec<Option<ApiKey>>)>,
+}
+
+/// What is to be done next.
+enum Step {
+    /// Somebody else has the seat, or answered.
+    Gone,
+    Respond(Response),
+    Resolve(Vec<Arc<Action>>),
+    Ask(Arc<Revision>, KeysWanted),
+}
 
 /// Takes the agent out of its seat and answers.
 pub async fn deliver(cx: Cx, seat: SeatId) -> Outcome {
-    cx.fleet(|fleet| answer(fleet, seat)).map_or(Outcome::Done, Outcome::Respond)
+    let mut known = Known::default();
+    for _ in 0..ROUNDS_MAX {
+        let now = cx.now();
+        let asked = match cx.fleet(|fleet| step(fleet, seat, &known, now)) {
+            Step::Gone => return Outcome::Done,
+            Step::Respond(response) => return Outcome::Respond(response),
+            Step::Resolve(actions) => {
+                secrets::in_actions(&cx, &actions).await.map(|actions| known.actions = actions)
+            }
+            Step::Ask(revision, wanted) => {
+                ask_keys(&cx, wanted).await.map(|keys| known.keys = Some((revision, keys)))
+            }
+        };
+        if let Err(error) = asked {
+            return refuse(&cx, seat, trouble(error));
+        }
+    }
+    cx.fleet(|fleet| fleet.lot.leave(seat)).map_or(Outcome::Done, |_| Outcome::Respond(empty()))
 }
 
-fn answer(fleet: &mut Fleet, id: SeatId) -> Option<Response> {
-    let seat = fleet.lot.leave(id)?;
-    let parked = seat.parked()?;
-    if !seat.actions().is_empty() {
-        let delivery = action::deliver(&seat.agent, seat.actions());
-        fleet.counters.actions_delivered += delivery.actions.len() as u64;
-        return Some(text(fleet, action::answer(delivery), parked.gzip));
+fn refuse(cx: &Cx, seat: SeatId, error: ApiError) -> Outcome {
+    cx.fleet(|fleet| fleet.lot.leave(seat)).map_or(Outcome::Done, |_| Outcome::Respond(error.response()))
+}
+
+/// The agent's own key is good, whatever the store says: nothing here may look like a refusal.
+fn trouble(error: StoreError) -> ApiError {
+    match error {
+        StoreError::Busy | StoreError::Unavailable(_) => error.into(),
+        other => StoreError::Unavailable(other.to_string()).into(),
     }
-    let newer = |idx: i64| idx > seat.revision_idx;
-    match fleet.policies.newest(&seat.policy_id).filter(|revision| newer(revision.revision_idx)).cloned() {
-        None => Some(empty()),
-        Some(revision) => {
-            fleet.counters.policies_delivered += 1;
-            let gzip = parked.gzip && compresses(fleet, revision.bytes());
-            Some(encoded(revision.answer(&seat.agent, gzip), gzip))
+}
+
+async fn ask_keys(cx: &Cx, wanted: KeysWanted) -> Result<Vec<Option<ApiKey>>, StoreError> {
+    let (agent, needs) = (wanted.agent.clone(), wanted.needs.clone());
+    match cx.lookup(Operation::OutputKeys(Box::new(wanted))).await? {
+        Answer::OutputKeys(keys) => {
+            let now = cx.now().mono;
+            cx.fleet(|fleet| fleet.output_keys.put(&agent, needs, keys.clone(), now));
+            Ok(keys)
         }
+        _ => Err(StoreError::Unavailable("no keys were answered".to_owned())),
+    }
+}
+
+fn step(fleet: &mut Fleet, id: SeatId, known: &Known, now: Now) -> Step {
+    let Some(seat) = fleet.lot.get(id) else { return Step::Gone };
+    let Some(gzip) = seat.parked().map(|parked| parked.gzip) else { return Step::Gone };
+    let agent = seat.agent.clone();
+    let actions = seat.actions();
+    if !actions.is_empty() {
+        let are_known = actions.len() == known.actions.len();
+        if !are_known && secrets::are_in(actions) {
+            return Step::Resolve(actions.to_vec());
+        }
+        let delivery = action::deliver(&agent, if are_known { &known.actions } else { actions });
+        fleet.lot.leave(id);
+        fleet.counters.actions_delivered += delivery.actions.len() as u64;
+        return Step::Respond(text(fleet, action::answer(delivery), gzip));
+    }
+    let revision_idx = seat.revision_idx;
+    let newest = fleet.policies.newest(&seat.policy_id);
+    let Some(revision) = newest.filter(|revision| revision.revision_idx > revision_idx).cloned() else {
+        fleet.lot.leave(id);
+        return Step::Respond(empty());
+    };
+    let Some(keys) = keys_of(fleet, &agent, &revision, known, now) else {
+        let wanted = KeysWanted { agent: agent.as_ref().into(), needs: revision.needs.clone(), at: now.wall };
+        return Step::Ask(revision, wanted);
+    };
+    fleet.lot.leave(id);
+    let gzip = gzip && compresses(fleet, revision.bytes());
+    match revision.answer(&agent, &keys, gzip) {
+        Some(body) => {
+            fleet.counters.policies_delivered += 1;
+            Step::Respond(encoded(body, gzip))
+        }
+        None => {
+            ::log::error!("fleet.agent.id" = &*agent; "revision {} cannot be delivered: an exporter has no key", revision.revision_idx);
+            Step::Respond(ApiError::Internal.response())
+        }
+    }
+}
+
+fn keys_of(
+    fleet: &mut Fleet,
+    agent: &str,
+    revision: &Arc<Revision>,
+    known: &Known,
+    now: Now,
+) -> Option<Vec<Option<ApiKey>>> {
+    if revision.needs.is_empty() {
+        return Some(Vec::new());
+    }
+    match &known.keys {
+        Some((of, keys)) if Arc::ptr_eq(of, revision) => Some(keys.clone()),
+        _ => fleet.output_keys.get(agent, &revision.needs, now.mono),
     }
 }
 

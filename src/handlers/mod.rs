@@ -11,6 +11,7 @@ pub mod deliver;
 pub mod enroll;
 pub mod policy;
 mod replace_token;
+mod secrets;
 pub mod status;
 mod unenroll;
 

@@ -2,14 +2,29 @@
 
 use std::sync::Arc;
 
+use super::secrets;
 use crate::fleet::render::Revision;
 use crate::model::Policy;
 use crate::task::{Cx, Outcome};
 
-/// Renders `policy` and publishes it. One that cannot be rendered is logged; its policy's older revision stays in force.
+/// Renders `policy` and publishes it. One that cannot be rendered is logged; its policy's older revision stays in force. One
+/// whose secrets cannot be read now is tried again later.
 pub async fn publish(cx: Cx, policy: Arc<Policy>) -> Outcome {
     let (policy_id, revision_idx) = (policy.policy_id.clone(), policy.revision_idx);
-    match cx.work(move || Revision::render(&policy)).await {
+    let secrets = match secrets::of_policy(&cx, &policy).await {
+        Ok(secrets) => secrets,
+        Err(error) => {
+            ::log::warn!(
+                "fleet.policy.id" = policy_id.as_str();
+                "secrets of revision {revision_idx} of policy {policy_id} cannot be read, it is tried again: {error}"
+            );
+            let now = cx.now().mono;
+            cx.fleet(|fleet| fleet.policies.publish_later(policy, now));
+            return Outcome::Done;
+        }
+    };
+    let makes_keys = cx.fleet(|fleet| fleet.makes_output_keys);
+    match cx.work(move || Revision::render(&policy, &secrets, makes_keys)).await {
         Some(Ok(revision)) => {
             ::log::info!("fleet.policy.id" = policy_id.as_str(); "revision {revision_idx} of policy {policy_id} is in force");
             cx.fleet(|fleet| fleet.publish(Arc::new(revision)));

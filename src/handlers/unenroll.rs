@@ -8,10 +8,8 @@ use crate::task::Cx;
 pub(super) async fn unenroll(cx: &Cx, agent: &Agent) -> StoreResult {
     let now = cx.now().wall.rfc3339();
     let patch = Patch::new().set("active", false).set("unenrolled_at", &now).set("updated_at", &now);
-    let operations = vec![
-        Operation::InvalidateKeys(keys(agent)),
-        Operation::UpdateAgent { agent: agent.id.clone(), patch },
-    ];
+    let operations =
+        vec![Operation::RetireKeys(agent.keys()), Operation::UpdateAgent { agent: agent.id.clone(), patch }];
     let mut results = cx.store_all(operations).await;
     let updated = results.pop().expect("an answer for each operation");
     if let Some(Err(error)) = results.pop() {
@@ -19,13 +17,4 @@ pub(super) async fn unenroll(cx: &Cx, agent: &Agent) -> StoreResult {
     }
     cx.fleet(|fleet| fleet.forget_key(&agent.access_api_key_id));
     updated
-}
-
-/// Every key that was made for this agent.
-fn keys(agent: &Agent) -> Vec<String> {
-    let of_outputs = agent.outputs.values().flat_map(|output| {
-        let retired = output.to_retire_api_key_ids.iter().map(|key| key.id.clone());
-        retired.chain([output.api_key_id.clone()])
-    });
-    of_outputs.chain([agent.access_api_key_id.clone()]).filter(|id| !id.is_empty()).collect()
 }

@@ -1,11 +1,13 @@
 //! The agent document of `.fleet-agents` (elasticsearch.md, "Agent document").
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::detail::Detail;
 use super::raw::{Fields, Raw};
+use super::secret::referred;
 
 /// An enrolled agent as stored. Fields not listed here survive, because we write partial updates only.
 #[derive(Clone, Debug, Default)]
@@ -83,7 +85,7 @@ pub struct AgentInfo {
 }
 
 /// What one output of the policy has given this agent.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AgentOutput {
     /// `$co.elastic.secret{ID}`, or `id:key` in older documents.
@@ -100,8 +102,15 @@ pub struct AgentOutput {
     pub to_retire_api_key_ids: Vec<RetiredKey>,
 }
 
+/// Not the key itself, which older documents hold.
+impl fmt::Debug for AgentOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AgentOutput({} {})", self.api_key_id, self.permissions_hash)
+    }
+}
+
 /// A key that is to be invalidated.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RetiredKey {
     /// The key's id.
@@ -116,7 +125,29 @@ pub struct RetiredKey {
     pub secret_id: String,
 }
 
+impl AgentOutput {
+    /// The secret that holds its key.
+    pub fn secret_id(&self) -> Option<&str> {
+        referred(&self.api_key)
+    }
+}
+
 impl Agent {
+    /// Every key that was made for this agent, with what holds it.
+    pub fn keys(&self) -> Vec<RetiredKey> {
+        let access = RetiredKey { id: self.access_api_key_id.clone(), ..RetiredKey::default() };
+        let of_outputs = self.outputs.iter().flat_map(|(name, output)| {
+            let current = RetiredKey {
+                id: output.api_key_id.clone(),
+                output: name.clone(),
+                secret_id: output.secret_id().unwrap_or_default().to_owned(),
+                ..RetiredKey::default()
+            };
+            output.to_retire_api_key_ids.iter().cloned().chain([current])
+        });
+        std::iter::once(access).chain(of_outputs).filter(|key| !key.id.is_empty()).collect()
+    }
+
     /// Reads a stored document, whatever single fields look like.
     pub fn read(id: &str, json: &[u8]) -> Result<Self, serde_json::Error> {
         let fields = Fields::open("agent document", json)?;

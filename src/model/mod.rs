@@ -5,13 +5,17 @@ mod action;
 mod agent;
 mod detail;
 mod key;
+mod output;
 mod patch;
 mod policy;
 pub mod raw;
+pub mod secret;
 
 pub use action::{Action, ActionResult, Signed};
 pub use agent::{Agent, AgentInfo, AgentOutput, RetiredKey};
 pub use detail::{Detail, Fingerprint};
 pub use key::{ApiKey, EnrollmentToken, KeyRole};
+pub use output::{KeyNeed, KeysWanted, OutputCluster};
 pub use patch::{Change, Patch};
 pub use policy::Policy;
+pub use secret::{NewSecret, Secrets};

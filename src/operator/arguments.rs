@@ -52,6 +52,9 @@ pub enum Command {
     /// Enrollment tokens: by which agents enrol.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Secrets: what policies refer to and nobody is to read in them.
+    #[command(subcommand)]
+    Secret(SecretCommand),
     /// Agents: who they are, and what they are to do.
     #[command(subcommand)]
     Agent(AgentCommand),
@@ -118,6 +121,18 @@ pub enum TokenCommand {
         /// Its id, which may begin with `-`.
         #[arg(allow_hyphen_values = true)]
         id: String,
+    },
+}
+
+/// `secret ..`
+#[derive(Debug, Subcommand)]
+pub enum SecretCommand {
+    /// Keep what comes on standard input, and print its id. A policy refers to it by `$co.elastic.secret{ID}` and names the
+    /// id in `secret_references`; revisions in force keep the value they were made with.
+    Set {
+        /// Under this id, in place of what was there; without it a new one is made.
+        #[arg(long)]
+        id: Option<String>,
     },
 }
 
@@ -321,6 +336,8 @@ mod tests {
             "token list",
             "token show x",
             "token revoke x",
+            "secret set",
+            "secret set --id x",
             "agent list --policy p --status online",
             "agent show x",
             "agent upgrade x --version 9.1.0 --source-uri http://m/",

@@ -63,6 +63,9 @@ pub(super) enum Failure {
         /// With the line where there is one.
         message: String,
     },
+    /// standard input
+    #[error("standard input: {0}")]
+    Input(io::Error),
     /// standard output
     #[error("standard output: {0}")]
     Output(#[from] io::Error),

@@ -12,6 +12,7 @@ mod order;
 mod output;
 mod policy;
 mod response;
+mod secret;
 mod status;
 mod table;
 mod target;
@@ -71,6 +72,7 @@ fn execute<W: Write>(command: Command, client: &Client, output: &mut Output<W>) 
     match command {
         Command::Policy(command) => policy::run(command, client, output),
         Command::Token(command) => token::run(command, client, output),
+        Command::Secret(command) => secret::run(command, io::stdin().lock(), client, output),
         Command::Agent(command) => agent::run(command, client, output),
         Command::Action(command) => action::run(command, client, output),
         Command::Backup { file } => {

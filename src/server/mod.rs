@@ -103,6 +103,7 @@ impl Server {
             now,
             beats_under_way: 0,
         };
+        server.fleet_mut().makes_output_keys = lanes.makes_output_keys;
         server.start_housekeeping();
         server
     }

@@ -316,10 +316,14 @@ impl Server {
                     None => return,
                 },
             };
-            let Some(connection) =
-                fleet.lot.get(seat).and_then(|seat| seat.parked()).map(|parked| parked.connection)
-            else {
-                // it left, or was served already: the pace's token is for another
+            let connection =
+                fleet.lot.get(seat).and_then(|seat| seat.parked()).map(|parked| parked.connection);
+            let is_parked = |id: &ConnectionId| {
+                self.connections.get(*id).is_some_and(|connection| connection.stage == Stage::Parked(seat))
+            };
+            let Some(connection) = connection.filter(is_parked) else {
+                // it left, was served already or is being served: the pace's token is for another
+                let fleet = self.fleet_mut();
                 if from_actions {
                     fleet.action_queue.refund()
                 } else {
@@ -353,6 +357,7 @@ fn owner(place: Place, operation: &Operation) -> Owner {
 fn lookup_key(operation: &Operation) -> String {
     match operation {
         Operation::Authenticate(key) => format!("key {} {}", key.id, key.secret),
+        Operation::OutputKeys(wanted) => wanted.fingerprint(),
         other => format!("{other:?}"),
     }
 }

@@ -5,6 +5,8 @@ mod checking_in;
 mod delivering;
 mod enrolling;
 mod leaving;
+mod output_keys;
+mod secrets;
 mod gate;
 mod limits;
 mod polling;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::api::ApiError;
 use crate::connection::{BodyError, ConnectionId};
 use crate::fleet::SeatId;
-use crate::handlers::{deliver, enroll};
+use crate::handlers::{deliver, enroll, policy};
 use crate::http::Phase;
 use crate::store::{Operation, StoreResult};
 use crate::time::NEVER;
@@ -20,7 +20,7 @@ use super::tasks::Owner;
 pub(super) enum Timer {
     Connection(ConnectionId),
     Seat(SeatId),
-    /// Looks for tasks that wait too long.
+    /// Looks for tasks that wait too long, and for what is to be tried again.
     Sweep,
     /// Removes what outlived its time.
     Cleanup,
@@ -153,6 +153,9 @@ impl Server {
         }
         for undo in std::mem::take(&mut self.fleet_mut().unfinished_undos) {
             self.spawn(None, |cx| Box::pin(enroll::undo_again(cx, undo)));
+        }
+        for policy in self.fleet_mut().policies.take_late(now) {
+            self.spawn(None, |cx| Box::pin(policy::publish(cx, policy)));
         }
         self.timers.set(now + SWEEP_EVERY, Timer::Sweep);
     }

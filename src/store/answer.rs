@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Action, ActionResult, Agent, ApiKey, EnrollmentToken, Policy};
+use crate::model::{Action, ActionResult, Agent, ApiKey, EnrollmentToken, Policy, Secrets};
 
 /// The answer to one operation.
 pub type StoreResult = Result<Answer, StoreError>;
@@ -39,6 +39,12 @@ pub enum Answer {
     SeqNo(Option<i64>),
     /// Results, oldest first.
     Results(Vec<ActionResult>),
+    /// Secrets that there are.
+    Secrets(Secrets),
+    /// The id of a secret.
+    SecretId(String),
+    /// Keys in the order of the needs; none where another cluster did not give one.
+    OutputKeys(Vec<Option<ApiKey>>),
     /// How many documents were removed.
     Removed(usize),
 }

@@ -157,6 +157,11 @@ pub(super) fn token(key: &ApiKey, policy_id: &str, name: &str, at: Timestamp) ->
     }
 }
 
+/// An id for a secret that nobody gave one.
+pub(super) fn secret_id(random: [u8; 16]) -> String {
+    uuid::Builder::from_random_bytes(random).into_uuid().to_string()
+}
+
 /// Id of the policy that the first start makes.
 pub const DEFAULT_POLICY_ID: &str = "default";
 

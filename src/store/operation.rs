@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::batch::BATCH_OPERATIONS_MAX;
 use crate::model::raw::Raw;
-use crate::model::{Action, ActionResult, ApiKey, Patch, Policy};
+use crate::model::{Action, ActionResult, ApiKey, KeysWanted, NewSecret, Patch, Policy, RetiredKey};
 use crate::time::Timestamp;
 
 /// One thing to do. Operations of one lane are run in the order they were asked for.
@@ -93,6 +93,20 @@ pub enum Operation {
     CreateResult(Box<ActionResult>),
     /// Makes API keys unusable; unknown ids are fine. `Answer::Done`.
     InvalidateKeys(Vec<String>),
+
+    /// Values of secrets by their ids, those that there are: `Answer::Secrets`.
+    Secrets(Vec<String>),
+    /// Keeps a secret, in place of one of that id: `Answer::SecretId`.
+    SetSecret(NewSecret),
+    /// The keys of an agent for outputs, made or changed where they are not as they have to be: `Answer::OutputKeys`. Only
+    /// for stores that make them ([`Lanes::makes_output_keys`]).
+    OutputKeys(Box<KeysWanted>),
+    /// The agent runs on its newest keys: roles that are no longer needed are dropped, keys that were replaced are
+    /// invalidated, and their secrets deleted. `Answer::Done`, also if there is no such agent.
+    CleanOutputKeys(String),
+    /// Makes keys unusable, each in its cluster, and deletes the secrets that hold them; unknown ones are fine.
+    /// `Answer::Done`.
+    RetireKeys(Vec<RetiredKey>),
 
     /// Creates a revision; `StoreError::Conflict` if that policy has this revision_idx or a higher one. `Answer::Done`.
     CreateRevision(Box<Policy>),
@@ -188,12 +202,14 @@ pub enum Lane {
     Operator,
     /// What such a store can do only one at a time, an agent waiting: several at once.
     Single,
+    /// Keys of outputs and secrets, which take several requests each: who only wants to be recognised is not behind them.
+    Keys,
 }
 
 impl Lane {
     /// All lanes.
-    pub const ALL: [Lane; 6] =
-        [Lane::Read, Lane::Search, Lane::Write, Lane::Refresh, Lane::Operator, Lane::Single];
+    pub const ALL: [Lane; 7] =
+        [Lane::Read, Lane::Search, Lane::Write, Lane::Refresh, Lane::Operator, Lane::Single, Lane::Keys];
 
     /// Its place in [`Lane::ALL`].
     pub fn index(self) -> usize {
@@ -210,15 +226,18 @@ pub struct Lanes {
     pub workers: [usize; Lane::ALL.len()],
     /// Operations in one batch of each lane, at most.
     pub batch_max: [usize; Lane::ALL.len()],
+    /// Whether it makes a key of its own for each agent and output, where the output is an Elasticsearch.
+    pub makes_output_keys: bool,
 }
 
 impl Default for Lanes {
-    /// One worker for each lane but [`Lane::Refresh`] and [`Lane::Single`], which nothing uses.
+    /// One worker for each lane but [`Lane::Refresh`], [`Lane::Single`] and [`Lane::Keys`], which nothing uses.
     fn default() -> Self {
         Lanes {
             of: Operation::lane,
-            workers: [1, 1, 1, 0, 1, 0],
+            workers: [1, 1, 1, 0, 1, 0, 0],
             batch_max: [BATCH_OPERATIONS_MAX; Lane::ALL.len()],
+            makes_output_keys: false,
         }
     }
 }
@@ -231,11 +250,13 @@ impl Operation {
             Authenticate(_) | AgentById(_) | AgentByAccessKey(_) | AgentByEnrollmentId(_) | TokenByKey(_) => {
                 Lane::Read
             }
+            Secrets(_) => Lane::Read,
             PendingActions { .. } | ActionById(_) | ActionSeqNo(_) => Lane::Search,
             Enroll(_) | UndoEnrollment { .. } | UpdateAgent { .. } | CheckIn { .. } | Heartbeats { .. } => {
                 Lane::Write
             }
-            PolicyAcknowledged { .. } | CreateResult(_) | InvalidateKeys(_) => Lane::Write,
+            PolicyAcknowledged { .. } | CreateResult(_) | InvalidateKeys(_) | SetSecret(_) => Lane::Write,
+            OutputKeys(_) | CleanOutputKeys(_) | RetireKeys(_) => Lane::Write,
             // writes of operators keep their order with those of agents
             CreateRevision(_) | DeletePolicy(_) | CreateToken { .. } | RevokeToken(_) | CreateAction(_) => {
                 Lane::Write
@@ -261,6 +282,7 @@ impl Operation {
             },
             CreateRevision(policy) => policy.data.get().len(),
             CreateAction(action) => action.agents.len() * 40,
+            SetSecret(secret) => secret.value.expose().len(),
             CreateResult(result) => result.action_response.as_ref().map_or(0, |raw| raw.get().len()),
             _ => 0,
         };

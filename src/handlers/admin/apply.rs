@@ -9,7 +9,7 @@ use super::policy_text::{self, PolicyText};
 use super::{Answered, answer, body, facts};
 use crate::fleet::render::{RenderError, Revision};
 use crate::handlers::Request;
-use crate::model::{Policy, raw};
+use crate::model::{Policy, Secrets, raw};
 use crate::store::{Operation, StoreError};
 use crate::task::Cx;
 use crate::time::Timestamp;
@@ -36,7 +36,8 @@ pub(super) async fn apply(cx: Cx, request: Request) -> Answered {
         let newest = facts::revision(&cx, &id, None).await?;
         let revision_idx = newest.as_ref().map_or(0, |newest| newest.revision_idx);
         let (text, id_of_policy, now) = (text.clone(), id.clone(), cx.now().wall);
-        let verdict = cx.work(move || judge(&text, &id_of_policy, newest.as_deref(), now));
+        let makes_keys = cx.fleet(|fleet| fleet.makes_output_keys);
+        let verdict = cx.work(move || judge(&text, &id_of_policy, newest.as_deref(), now, makes_keys));
         let policy = match verdict.await.ok_or(Refusal::Internal)?? {
             Verdict::Unchanged => return applied(&id, revision_idx, "unchanged"),
             Verdict::Write(policy) => policy,
@@ -61,7 +62,13 @@ fn read(text: &[u8]) -> Result<PolicyText, Refusal> {
     PolicyText::read(text).map_err(|error| Refusal::BadRequest(error.to_string()))
 }
 
-fn judge(text: &PolicyText, id: &str, newest: Option<&Policy>, now: Timestamp) -> Result<Verdict, Refusal> {
+fn judge(
+    text: &PolicyText,
+    id: &str,
+    newest: Option<&Policy>,
+    now: Timestamp,
+    makes_keys: bool,
+) -> Result<Verdict, Refusal> {
     let mut data = text.fields.clone();
     data.insert("id".into(), id.into());
     data.remove("revision");
@@ -80,7 +87,8 @@ fn judge(text: &PolicyText, id: &str, newest: Option<&Policy>, now: Timestamp) -
         default_fleet_server: newest.is_some_and(|newest| newest.default_fleet_server),
     };
     // what cannot be rendered would be stored and never delivered
-    Revision::render(&policy).map_err(|error| undeliverable(text, &error))?;
+    Revision::render(&policy, &Secrets::default(), makes_keys)
+        .map_err(|error| undeliverable(text, &error))?;
     Ok(Verdict::Write(Box::new(policy)))
 }
 

@@ -18,6 +18,7 @@ mod policies;
 pub mod policy_text;
 mod query;
 mod route;
+mod secrets;
 mod server_status;
 mod targets;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use std::future::Future;
 use serde::de::DeserializeOwned;
 
 pub use agent_status::AgentStatus;
+pub use secrets::VALUE_BYTES_MAX as SECRET_BYTES_MAX;
 
 use self::error::Refusal;
 use super::{Request, json};

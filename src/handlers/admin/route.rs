@@ -3,7 +3,8 @@
 
 use super::error::Refusal;
 use super::{
-    Answered, action_status, agents, apply, backup, cancel, handler, orders, policies, server_status, tokens,
+    Answered, action_status, agents, apply, backup, cancel, handler, orders, policies, secrets,
+    server_status, tokens,
 };
 use crate::handlers::Request;
 use crate::http::percent_decode;
@@ -24,6 +25,8 @@ pub(super) const ROUTES: &[(&str, &str, Start)] = &[
     ("POST", "/api/fleet/enrollment_api_keys", |cx, request| handler(tokens::create(cx, request))),
     ("GET", "/api/fleet/enrollment_api_keys/{id}", |cx, request| handler(tokens::show(cx, request))),
     ("DELETE", "/api/fleet/enrollment_api_keys/{id}", |cx, request| handler(tokens::revoke(cx, request))),
+    // ours
+    ("POST", "/api/fleet/secrets", |cx, request| handler(secrets::set(cx, request))),
     ("GET", "/api/fleet/agents", |cx, request| handler(agents::list(cx, request))),
     ("GET", "/api/fleet/agents/action_status", |cx, request| handler(action_status::list(cx, request))),
     ("POST", "/api/fleet/agents/actions/{id}/cancel", |cx, request| handler(cancel::cancel(cx, request))),

@@ -13,7 +13,7 @@ use crate::model::raw::raw;
 use crate::model::{Action, Agent, ApiKey, Patch, Policy};
 use crate::server::{BatchId, Effect, Event, Server, WorkId};
 use crate::slots::SlotId;
-use crate::store::{Answer, Changes, Lane, Memory, Operation, Store, StoreError, StoreResult};
+use crate::store::{Answer, Changes, Lane, Lanes, Memory, Operation, Store, StoreError, StoreResult};
 use crate::time::{Now, Timestamp};
 
 type Work = Box<dyn FnOnce() -> Box<dyn std::any::Any + Send> + Send>;
@@ -69,12 +69,30 @@ impl World {
     pub(super) fn with(change: impl FnOnce(&mut Config)) -> Self {
         let now = Now { mono: Duration::from_secs(1), wall: Timestamp(1_800_000_000_000) };
         let (store, _watch) = Memory::new(1);
+        let lanes = store.lanes();
+        World::on(store, lanes, now, change)
+    }
+
+    /// On a store that makes keys for outputs: [`output_key`] has them.
+    pub(super) fn with_output_keys() -> Self {
+        let now = Now { mono: Duration::from_secs(1), wall: Timestamp(1_800_000_000_000) };
+        let (store, _watch) = Memory::new(1);
+        let of = |operation: &Operation| match operation {
+            Operation::OutputKeys(_) | Operation::CleanOutputKeys(_) => Lane::Keys,
+            other => other.lane(),
+        };
+        let workers = [1, 1, 1, 0, 1, 0, 1];
+        let lanes = Lanes { of, workers, makes_output_keys: true, ..store.lanes() };
+        World::on(store, lanes, now, |_| {})
+    }
+
+    fn on(store: Memory, lanes: Lanes, now: Now, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.server.timeouts.checkin_jitter = Duration::ZERO;
         config.server.pdkdf2.iterations = 1;
         change(&mut config);
         let mut world = World {
-            server: Server::new(Arc::new(config), &store, [7; 32], now),
+            server: Server::with_lanes(Arc::new(config), lanes, [7; 32], now),
             store,
             now,
             connections: 0,
@@ -288,7 +306,7 @@ impl World {
         self.held.clear();
         (self.holds_work, self.holds_news) = (false, false);
         for (batch, operations) in std::mem::take(&mut self.waiting) {
-            let answers = self.store.run(operations);
+            let answers = self.run_in_store(operations);
             self.tell(Event::Answered { batch, answers });
         }
         for (work, run) in std::mem::take(&mut self.work) {
@@ -339,9 +357,28 @@ impl World {
         }
         let answers = match self.failing.get(&lane) {
             Some(error) => operations.iter().map(|_| Err(error.clone())).collect(),
-            None => self.store.run(operations),
+            None => self.run_in_store(operations),
         };
         self.server.handle(self.now, Event::Answered { batch, answers });
+    }
+
+    fn run_in_store(&self, operations: Vec<Operation>) -> Vec<StoreResult> {
+        let run = |operation| match operation {
+            Operation::OutputKeys(wanted) => {
+                let (mut outputs, mut keys) = (json!({}), Vec::new());
+                for need in wanted.needs.iter() {
+                    let key = output_key(&wanted.agent, &need.output);
+                    outputs[&need.output] = json!({"type": "elasticsearch", "api_key": "$co.elastic.secret{x}",
+                        "api_key_id": key.id, "permissions_hash": need.permissions_hash});
+                    keys.push(Some(key));
+                }
+                let patch = Patch::new().set("outputs", outputs);
+                self.store.run(vec![Operation::UpdateAgent { agent: wanted.agent, patch }]);
+                vec![Ok(Answer::OutputKeys(keys))]
+            }
+            other => self.store.run(vec![other]),
+        };
+        operations.into_iter().flat_map(run).collect()
     }
 
     /// The client takes what there is for it.
@@ -357,6 +394,11 @@ impl World {
             self.server.handle(self.now, Event::Sent { connection, bytes: bytes.len() });
         }
     }
+}
+
+/// The key of an agent for an output.
+pub(super) fn output_key(agent: &str, output: &str) -> ApiKey {
+    ApiKey { id: format!("{agent}-{output}"), secret: "s3cret".to_owned() }
 }
 
 impl Reply {

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::Elastic;
-use super::client::{Request, Response};
+use super::client::{Client, Request, Response};
 use super::failure::{Cure, Trouble};
 use crate::store::StoreError;
 
@@ -41,6 +41,11 @@ impl Elastic {
         self.patiently(|| self.once(request))
     }
 
+    /// The same of any cluster.
+    pub(super) fn call_on(&self, client: &Client, request: &Request) -> Result<Vec<u8>, StoreError> {
+        self.patiently(|| once_on(client, request))
+    }
+
     /// What an attempt comes to, which is repeated as long as that may help.
     pub(super) fn patiently<R>(&self, attempt: impl Fn() -> Single<R>) -> Result<R, StoreError> {
         let mut retry = 0;
@@ -58,16 +63,12 @@ impl Elastic {
 
     /// The answer to a request that is sent once. Anything but 2xx is trouble.
     pub(super) fn once(&self, request: &Request) -> Single<Vec<u8>> {
-        let response = self.response(request)?;
-        if (200..300).contains(&response.status) {
-            return Ok(response.body);
-        }
-        Err(Trouble::refused(&response))
+        once_on(&self.client, request)
     }
 
     /// The response to a request that is sent once, whatever its status.
     pub(super) fn response(&self, request: &Request) -> Single<Response> {
-        self.client.send(request).map_err(|error| Trouble::unanswered(&error, request))
+        response_of(&self.client, request)
     }
 
     /// Asks for many things in one request and answers each in its place. What is refused for a while is asked again, alone
@@ -97,6 +98,18 @@ impl Elastic {
             answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(Trouble::garbled("nothing"))));
         settled.map(|answer| answer.map_err(|trouble| trouble.error)).collect()
     }
+}
+
+fn once_on(client: &Client, request: &Request) -> Single<Vec<u8>> {
+    let response = response_of(client, request)?;
+    if (200..300).contains(&response.status) {
+        return Ok(response.body);
+    }
+    Err(Trouble::refused(&response))
+}
+
+fn response_of(client: &Client, request: &Request) -> Single<Response> {
+    client.send(request).map_err(|error| Trouble::unanswered(&error, request))
 }
 
 /// Asks once; in halves, in their order, where that may help.

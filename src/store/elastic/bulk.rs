@@ -79,6 +79,11 @@ impl Item {
         Item::new("create", Target::new(index, id), Some(document))
     }
 
+    /// A whole document, in place of one of that id.
+    pub(super) fn put(index: &str, id: &str, document: &str) -> Self {
+        Item::new("index", Target::new(index, id), Some(document))
+    }
+
     /// A whole document in place of the one that was read; 409 if that changed.
     pub(super) fn replace(index: &str, id: &str, read: Version, document: &str) -> Self {
         let target = Target {

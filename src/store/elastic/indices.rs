@@ -19,6 +19,8 @@ pub(super) enum Index {
     Tokens,
     /// Keys of our own, where the cluster has none.
     Keys,
+    /// Secrets, where the cluster has no place for them.
+    Secrets,
 }
 
 /// The names of the indices of one fleet.
@@ -30,6 +32,7 @@ pub struct Indices {
     policies: String,
     tokens: String,
     keys: String,
+    secrets: String,
     own: bool,
 }
 
@@ -55,6 +58,7 @@ impl Indices {
             policies: format!(".fleet-policies{end}"),
             tokens: format!(".fleet-enrollment-api-keys{end}"),
             keys: format!(".fleet-servers-keys{end}"),
+            secrets: format!(".fleet-servers-secrets{end}"),
             own,
         }
     }
@@ -73,13 +77,14 @@ impl Indices {
             Index::Policies => &self.policies,
             Index::Tokens => &self.tokens,
             Index::Keys => &self.keys,
+            Index::Secrets => &self.secrets,
         }
     }
 
     /// All of them.
     #[cfg(test)]
-    pub(in crate::store) fn names(&self) -> [&str; 6] {
-        [&self.agents, &self.actions, &self.results, &self.policies, &self.tokens, &self.keys]
+    pub(in crate::store) fn names(&self) -> [&str; 7] {
+        [&self.agents, &self.actions, &self.results, &self.policies, &self.tokens, &self.keys, &self.secrets]
     }
 }
 
@@ -92,7 +97,7 @@ pub(super) fn definition(index: Index) -> Value {
         Index::Results => results(),
         Index::Policies => policies(),
         Index::Tokens => tokens(),
-        Index::Keys => json!({}),
+        Index::Keys | Index::Secrets => json!({}),
     };
     json!({
         "settings": {"index": {

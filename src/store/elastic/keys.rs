@@ -3,18 +3,19 @@
 //! The cluster's list of keys lags: a key just made is good at once, but cannot be invalidated before the security index
 //! was refreshed. So keys made lately are known here by their ids, and are waited for.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::PoisonError;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Elastic;
 use super::ask::{self, Single, plain};
-use super::client::Response;
+use super::client::{Client, Response};
 use super::failure::{Cause, Trouble};
 use crate::config::Secret;
 use crate::model::ApiKey;
+use crate::model::raw::{Raw, raw};
 use crate::store::{Answer, StoreError, StoreResult};
 
 /// Keys invalidated by one request.
@@ -62,10 +63,21 @@ struct KeysFound {
     api_keys: Vec<KeyFound>,
 }
 
-#[derive(Deserialize)]
-struct KeyFound {
-    #[serde(default)]
-    invalidated: bool,
+/// A key as the cluster shows it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct KeyFound {
+    /// It is no good any more.
+    pub(super) invalidated: bool,
+    /// What it may do, by role.
+    pub(super) role_descriptors: BTreeMap<String, Raw>,
+}
+
+#[derive(Serialize)]
+struct NewKey<'a> {
+    name: &'a str,
+    role_descriptors: &'a Raw,
+    metadata: &'a Value,
 }
 
 /// What is known of a key.
@@ -104,16 +116,24 @@ impl Elastic {
             return self.make_own_key();
         }
         let nothing = json!([{"application": "fleet", "privileges": ["no-privileges"], "resources": ["*"]}]);
-        let name: String = purpose.name.chars().take(NAME_CHARS_MAX).collect();
-        let body = json!({
-            "name": name,
-            "role_descriptors": {purpose.role: {"cluster": [], "applications": nothing}},
-            "metadata": purpose.metadata,
-        });
+        let roles = raw(&json!({purpose.role: {"cluster": [], "applications": nothing}}));
+        self.make_key_on(&self.client, purpose.name, &roles, &purpose.metadata)
+    }
+
+    /// Makes a key with these roles in any cluster.
+    pub(super) fn make_key_on(
+        &self,
+        client: &Client,
+        name: &str,
+        roles: &Raw,
+        metadata: &Value,
+    ) -> Result<ApiKey, StoreError> {
+        let name: String = name.chars().take(NAME_CHARS_MAX).collect();
+        let body = NewKey { name: &name, role_descriptors: roles, metadata };
         let mut request = ask::json("PUT", "/_security/api_key?refresh=false", &body);
         // a second one would be nobody's
         request.repeatable = false;
-        let made = self.call(&request)?;
+        let made = self.call_on(client, &request)?;
         let made: MadeKey =
             serde_json::from_slice(&made).map_err(|_| Trouble::garbled("the making of a key").error)?;
         self.young_keys().remember(&made.id);
@@ -129,9 +149,7 @@ impl Elastic {
             let young = self.young_keys();
             ids.iter().filter(|id| !id.is_empty()).cloned().partition(|id| young.0.contains(id))
         };
-        for ids in old.chunks(KEYS_PER_REQUEST_MAX) {
-            self.invalidate_visible(ids)?;
-        }
+        self.invalidate_visible(&self.client, &old)?;
         self.invalidate_young(young)
     }
 
@@ -145,11 +163,8 @@ impl Elastic {
             if look > 0 && !left.is_empty() {
                 self.patience.before_key_look();
             }
-            let mut waiting = Vec::new();
-            for ids in left.chunks(KEYS_PER_REQUEST_MAX) {
-                let done = self.invalidate_visible(ids)?;
-                waiting.extend(ids.iter().filter(|id| !done.contains(id)).cloned());
-            }
+            let done = self.invalidate_visible(&self.client, &left)?;
+            let waiting: Vec<String> = left.into_iter().filter(|id| !done.contains(id)).collect();
             left = Vec::new();
             for id in waiting {
                 if self.standing(&id)? != Standing::Invalidated {
@@ -169,13 +184,23 @@ impl Elastic {
     }
 
     /// Invalidates those of the keys that the cluster shows; which these were.
-    fn invalidate_visible(&self, ids: &[String]) -> Result<Vec<String>, StoreError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
+    pub(super) fn invalidate_visible(
+        &self,
+        client: &Client,
+        ids: &[String],
+    ) -> Result<Vec<String>, StoreError> {
+        let mut done = Vec::new();
+        for ids in ids.chunks(KEYS_PER_REQUEST_MAX) {
+            done.extend(self.invalidate_some(client, ids)?);
         }
+        Ok(done)
+    }
+
+    fn invalidate_some(&self, client: &Client, ids: &[String]) -> Result<Vec<String>, StoreError> {
         let garbled = || Trouble::garbled("the invalidation of keys").error;
         let request = ask::json("DELETE", "/_security/api_key", &json!({"ids": ids, "owner": true}));
-        let answer: Invalidated = serde_json::from_slice(&self.call(&request)?).map_err(|_| garbled())?;
+        let answer: Invalidated =
+            serde_json::from_slice(&self.call_on(client, &request)?).map_err(|_| garbled())?;
         if answer.error_count > 0 {
             let reason = format!("{} keys could not be invalidated", answer.error_count);
             return Err(StoreError::Failed { status: 500, reason });
@@ -188,17 +213,30 @@ impl Elastic {
 
     /// What is known of a key of ours. Trouble is not "unknown".
     fn standing(&self, id: &str) -> Result<Standing, StoreError> {
-        let request = plain("GET", format!("/_security/api_key?id={}&owner=true", percent_encoded(id)));
-        let found: KeysFound = match self.call(&request) {
-            Ok(answer) => serde_json::from_slice(&answer).map_err(|_| Trouble::garbled("a key").error)?,
-            Err(StoreError::Failed { status: 404, .. }) => return Ok(Standing::Unknown),
-            Err(error) => return Err(error),
-        };
-        Ok(match found.api_keys.first() {
+        Ok(match self.find_key(&self.client, id)? {
             None => Standing::Unknown,
             Some(key) if key.invalidated => Standing::Invalidated,
             Some(_) => Standing::Good,
         })
+    }
+
+    /// A key of ours in any cluster, as far as that shows it.
+    pub(super) fn find_key(&self, client: &Client, id: &str) -> Result<Option<KeyFound>, StoreError> {
+        let request = plain("GET", format!("/_security/api_key?id={}&owner=true", percent_encoded(id)));
+        match self.call_on(client, &request) {
+            Ok(answer) => {
+                let found: KeysFound =
+                    serde_json::from_slice(&answer).map_err(|_| Trouble::garbled("a key").error)?;
+                Ok(found.api_keys.into_iter().next())
+            }
+            Err(StoreError::Failed { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a key was made so lately that the cluster may not show it yet.
+    pub(super) fn is_young(&self, id: &str) -> bool {
+        self.young_keys().0.iter().any(|young| young == id)
     }
 
     fn young_keys(&self) -> std::sync::MutexGuard<'_, YoungKeys> {
@@ -228,8 +266,8 @@ fn is_positive(response: &Response) -> bool {
     by_elasticsearch && !response.body.windows(FAILED.len()).any(|part| part == FAILED)
 }
 
-/// A value of a query string.
-fn percent_encoded(text: &str) -> String {
+/// A value of a query string, or a segment of a path.
+pub(super) fn percent_encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {

@@ -11,6 +11,8 @@ const SINGLES_PER_BATCH_MAX: usize = 4;
 const READERS: usize = 4;
 /// Keys made or checked at once.
 const SINGLES: usize = 16;
+/// Agents' output keys and secrets seen to at once.
+const KEEPERS: usize = 16;
 /// An operator's question does not wait for housekeeping.
 const OPERATORS: usize = 2;
 
@@ -18,7 +20,7 @@ const OPERATORS: usize = 2;
 /// agent's handler writes through both it does not write at once.
 pub(super) const LANES: Lanes = Lanes {
     of: lane,
-    workers: [READERS, READERS, 1, 1, OPERATORS, SINGLES],
+    workers: [READERS, READERS, 1, 1, OPERATORS, SINGLES, KEEPERS],
     batch_max: [
         READS_PER_REQUEST_MAX,
         READS_PER_REQUEST_MAX,
@@ -26,7 +28,9 @@ pub(super) const LANES: Lanes = Lanes {
         BATCH_OPERATIONS_MAX,
         1,
         SINGLES_PER_BATCH_MAX,
+        SINGLES_PER_BATCH_MAX,
     ],
+    makes_output_keys: true,
 };
 
 /// Which lane runs an operation in this store.
@@ -39,6 +43,7 @@ pub(super) fn lane(operation: &Operation) -> Lane {
         CheckIn { .. } | Heartbeats { .. } => Lane::Write,
         UpdateAgent { .. } | PolicyAcknowledged { .. } | CreateResult(_) | CreateAction(_) => Lane::Refresh,
         Authenticate(_) | Enroll(_) | UndoEnrollment { .. } | InvalidateKeys(_) => Lane::Single,
+        Secrets(_) | SetSecret(_) | OutputKeys(_) | CleanOutputKeys(_) | RetireKeys(_) => Lane::Keys,
         // several requests each
         CreateRevision(_) | DeletePolicy(_) | CreateToken { .. } | RevokeToken(_) => Lane::Operator,
         LatestPolicies | PolicyRevision { .. } | Tokens | Agents { .. } | Actions { .. } => Lane::Operator,

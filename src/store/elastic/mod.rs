@@ -15,16 +15,21 @@ mod client;
 mod enrolling;
 mod failure;
 mod indices;
+mod key_roles;
 mod keys;
 mod lanes;
 mod lookup;
+mod output_keys;
 mod own_keys;
 mod patience;
 mod policies;
 mod prepare;
+mod remote;
 mod run;
 mod script;
+mod retiring;
 mod search;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -44,6 +49,7 @@ use self::keys::YoungKeys;
 use self::lanes::LANES;
 use self::patience::Patience;
 use self::prepare::Facts;
+use self::remote::Remotes;
 use self::watch::WatchEnd;
 use super::{Lanes, Operation, Store, StoreResult};
 use crate::config::{Elasticsearch, Secret};
@@ -62,6 +68,8 @@ pub struct Elastic {
     /// Indices that are known to be there.
     made: Mutex<BTreeSet<Index>>,
     young_keys: Mutex<YoungKeys>,
+    /// Other clusters that agents send to.
+    remotes: Mutex<Remotes>,
     watch_end: WatchEnd,
 }
 
@@ -87,6 +95,7 @@ impl Elastic {
             facts: OnceLock::new(),
             made: Mutex::default(),
             young_keys: Mutex::default(),
+            remotes: Mutex::default(),
             watch_end: WatchEnd::default(),
         })
     }
@@ -100,6 +109,7 @@ impl Elastic {
     pub fn close(&self) {
         self.watch_end.close();
         self.client.close();
+        self.close_remotes();
         self.patience.end();
     }
 }

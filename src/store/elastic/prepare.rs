@@ -19,6 +19,8 @@ pub(super) struct Facts {
     pub(super) fleet_module: bool,
     /// It makes and checks API keys; otherwise the keys are ours.
     pub(super) has_keys: bool,
+    /// It keeps secrets; otherwise they stand in an index of ours.
+    pub(super) has_secrets: bool,
 }
 
 impl Elastic {
@@ -32,6 +34,7 @@ impl Elastic {
             // who is not let in learns nothing of the module
             fleet_module: self.patiently(|| self.has_route(&fleet, &[403]))?,
             has_keys: self.patiently(|| self.has_route("/_security/_authenticate", &[401, 403]))?,
+            has_secrets: self.patiently(|| self.has_route("/_fleet/secret/none", &[403]))?,
         };
         // two workers find out the same
         let facts = *self.facts.get_or_init(|| facts);
@@ -61,7 +64,9 @@ impl Elastic {
             return Ok(());
         }
         // the fleet module knows the usual names and makes them itself
-        let is_ours = index == Index::Keys || self.indices.are_own() || !self.facts()?.fleet_module;
+        let is_ours = matches!(index, Index::Keys | Index::Secrets)
+            || self.indices.are_own()
+            || !self.facts()?.fleet_module;
         if is_ours {
             self.make(index)?;
         }

@@ -22,6 +22,7 @@ impl Elastic {
             Some(Lane::Write) => self.write(part, Refresh::Later),
             Some(Lane::Refresh) => self.write(part, Refresh::Now),
             Some(Lane::Single) => self.singles(part),
+            Some(Lane::Keys) => part.iter().map(|operation| self.keep_keys(operation)).collect(),
             Some(Lane::Operator) => part.iter().map(|operation| self.operate(operation)).collect(),
         }
     }
@@ -100,6 +101,18 @@ impl Elastic {
             _ => Err(misplaced()),
         };
         part.iter().map(single).collect()
+    }
+
+    /// Keys of outputs, and secrets.
+    fn keep_keys(&self, operation: &Operation) -> StoreResult {
+        match operation {
+            Operation::Secrets(ids) => self.secrets(ids).map(Answer::Secrets),
+            Operation::SetSecret(secret) => self.set_secret(secret).map(Answer::SecretId),
+            Operation::OutputKeys(wanted) => self.output_keys(wanted).map(Answer::OutputKeys),
+            Operation::CleanOutputKeys(agent) => self.clean_output_keys(agent).map(|()| Answer::Done),
+            Operation::RetireKeys(keys) => self.retire_keys(keys).map(|()| Answer::Done),
+            _ => Err(misplaced()),
+        }
     }
 
     /// What operators ask for, and housekeeping.

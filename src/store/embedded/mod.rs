@@ -15,6 +15,7 @@ mod open;
 mod policies;
 mod read;
 mod schema;
+mod secrets;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -68,7 +69,7 @@ impl Store for Embedded {
             Some(Lane::Read) => Reader::new(&lock(&self.inner.look_ups)).batch(batch),
             Some(Lane::Search) => Reader::new(&lock(&self.inner.searches)).batch(batch),
             Some(Lane::Write | Lane::Refresh) => self.inner.write(batch),
-            Some(Lane::Operator | Lane::Single) => {
+            Some(Lane::Operator | Lane::Single | Lane::Keys) => {
                 batch.into_iter().map(|operation| self.inner.operate(operation)).collect()
             }
         }

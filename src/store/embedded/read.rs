@@ -54,6 +54,7 @@ impl<'a> Reader<'a> {
             AgentByAccessKey(key_id) => self.agent_by_access_key(&key_id),
             AgentByEnrollmentId(enrollment_id) => self.agent_by_enrollment_id(&enrollment_id),
             TokenByKey(key_id) => Ok(Answer::Token(self.token(&key_id)?.map(Box::new))),
+            Secrets(ids) => self.secrets(&ids),
             PendingActions { agent, after, up_to, now } => self.pending_actions(&agent, after, up_to, now),
             ActionById(action_id) => self.action(&action_id),
             ActionSeqNo(document_id) => self.action_seq_no(&document_id),

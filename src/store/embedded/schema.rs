@@ -3,7 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// All steps, oldest first. A released step never changes; a new schema is a new step.
-pub(super) const STEPS: &[&str] = &[VERSION_1, VERSION_2];
+pub(super) const STEPS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3];
 
 /// All tables of the newest version that the first one had too.
 pub(super) const TABLES: &[&str] = &[
@@ -133,6 +133,14 @@ ALTER TABLE agents ADD COLUMN local_metadata_fingerprint BLOB;
 ALTER TABLE agents ADD COLUMN components_fingerprint BLOB;
 -- 1 once the operator was told of what the first start made
 INSERT INTO sequences VALUES ('greeted', 1);
+";
+
+const VERSION_3: &str = "
+-- what policies and actions refer to by an id
+CREATE TABLE secrets (
+    id TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// The schema version of a database; 0 for an empty one.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::state::State;
-use crate::model::{Action, ApiKey, Policy};
+use crate::model::{Action, ApiKey, Policy, Secrets};
 use crate::store::documents::PENDING_ACTIONS_MAX;
 use crate::store::{ActionLookup, Answer, StoreError, StoreResult, keys};
 use crate::time::Timestamp;
@@ -21,6 +21,11 @@ impl State {
     pub(super) fn token_by_key(&self, key_id: &str) -> Answer {
         let token = self.tokens.iter().find(|token| token.api_key_id == key_id);
         Answer::Token(token.map(|token| Box::new(token.clone())))
+    }
+
+    pub(super) fn secrets_of(&self, ids: &[String]) -> Secrets {
+        let found = ids.iter().filter_map(|id| Some((id.clone(), self.secrets.get(id)?.to_owned().into())));
+        found.collect()
     }
 
     pub(super) fn newest_policies(&self) -> Vec<Arc<Policy>> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::model::{Action, ActionResult, EnrollmentToken, Policy};
+use crate::model::{Action, ActionResult, EnrollmentToken, Policy, Secrets};
 use crate::store::keys::Sealed;
 use crate::store::news::PolicyMark;
 use crate::store::{Answer, Operation, Retention, StoreError, StoreResult};
@@ -17,6 +17,7 @@ pub(super) struct State {
     pub(super) random: StdRng,
     pub(super) sequences: Sequences,
     pub(super) keys: BTreeMap<String, Sealed>,
+    pub(super) secrets: Secrets,
     pub(super) agents: BTreeMap<String, StoredAgent>,
     /// By policy and revision.
     pub(super) policies: BTreeMap<(String, i64), StoredPolicy>,
@@ -73,6 +74,7 @@ impl State {
             random: StdRng::seed_from_u64(seed),
             sequences: Sequences { agents: -1, actions: -1, policies: -1 },
             keys: BTreeMap::new(),
+            secrets: Secrets::default(),
             agents: BTreeMap::new(),
             policies: BTreeMap::new(),
             tokens: Vec::new(),
@@ -92,6 +94,7 @@ impl State {
             AgentByAccessKey(key_id) => self.agent_by_access_key(&key_id),
             AgentByEnrollmentId(enrollment_id) => self.agent_by_enrollment_id(&enrollment_id),
             TokenByKey(key_id) => Ok(self.token_by_key(&key_id)),
+            Secrets(ids) => Ok(Answer::Secrets(self.secrets_of(&ids))),
             PendingActions { agent, after, up_to, now } => {
                 Ok(self.pending_actions(&agent, after, up_to, now))
             }
@@ -133,6 +136,10 @@ impl State {
             }
             CreateResult(result) => Ok(self.create_result(*result)),
             InvalidateKeys(ids) => Ok(self.invalidate_keys(&ids)),
+            SetSecret(secret) => Ok(self.set_secret(secret)),
+            RetireKeys(keys) => Ok(self.retire_keys(&keys)),
+            // there is nothing to clean where none are made
+            CleanOutputKeys(_) => Ok(Answer::Done),
             CreateRevision(policy) => self.create_revision(*policy),
             DeletePolicy(policy_id) => Ok(self.delete_policy(&policy_id)),
             CreateToken { policy_id, name, at } => Ok(self.create_token(&policy_id, &name, at)),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::state::{State, StoredAction, StoredPolicy, StoredResult};
-use crate::model::{Action, ActionResult, ApiKey, Policy};
+use crate::model::{Action, ActionResult, ApiKey, NewSecret, Policy, RetiredKey};
 use crate::store::{Answer, StoreError, StoreResult, documents, keys};
 use crate::time::Timestamp;
 
@@ -17,6 +17,20 @@ impl State {
     pub(super) fn invalidate_keys(&mut self, ids: &[String]) -> Answer {
         for id in ids {
             self.keys.remove(id);
+        }
+        Answer::Done
+    }
+
+    pub(super) fn set_secret(&mut self, secret: NewSecret) -> Answer {
+        let id = secret.id.unwrap_or_else(|| documents::secret_id(self.random()));
+        self.secrets.insert(id.clone(), secret.value);
+        Answer::SecretId(id)
+    }
+
+    pub(super) fn retire_keys(&mut self, keys: &[RetiredKey]) -> Answer {
+        for key in keys {
+            self.keys.remove(&key.id);
+            self.secrets.remove(&key.secret_id);
         }
         Answer::Done
     }

@@ -11,7 +11,9 @@ pub(super) mod cluster;
 pub(super) mod elastic;
 pub(super) mod enrolling;
 pub(super) mod keys;
+mod output_keys;
 pub(super) mod policies;
+mod secrets;
 mod watching;
 
 use std::sync::{Mutex, PoisonError};

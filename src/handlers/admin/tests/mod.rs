@@ -3,6 +3,7 @@
 mod acting;
 mod listing;
 mod policies;
+mod secrets;
 mod size;
 mod tokens;
 mod world;

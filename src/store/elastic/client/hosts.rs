@@ -54,6 +54,11 @@ impl Hosts {
         (0..count).min_by_key(|place| self.hosts[*place].failed_at)
     }
 
+    /// Whether one of the hosts works, or is to be tried again.
+    pub(super) fn any_works(&self, now: Duration) -> bool {
+        self.hosts.iter().any(|host| host.works(now))
+    }
+
     /// A host could not be used. Returns for how long it is set aside, if that is news.
     pub(super) fn failed(&mut self, place: usize, now: Duration) -> Option<Duration> {
         let host = self.hosts.get_mut(place)?;

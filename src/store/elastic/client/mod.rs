@@ -98,6 +98,11 @@ impl Client {
         })
     }
 
+    /// Whether one of the hosts works as far as is known: where none does, a request would only wait.
+    pub(super) fn is_reachable(&self) -> bool {
+        self.health().any_works((self.clock)())
+    }
+
     /// Uses another token from the next request on; one that cannot be sent leaves the old in use.
     pub(super) fn set_service_token(&self, token: &Secret) -> Result<(), ClientError> {
         let token = headers::bearer(token)?;

@@ -23,7 +23,7 @@ use scripted::{Asked, Scripted};
 /// A store on a cluster that answers by `script`; it knows what that can do, and waits for nothing.
 fn store(cluster: &Scripted) -> Elastic {
     let store = store_that_asks(cluster);
-    store.facts.set(Facts { fleet_module: true, has_keys: true }).unwrap();
+    store.facts.set(Facts { fleet_module: true, has_keys: true, has_secrets: true }).unwrap();
     store
 }
 

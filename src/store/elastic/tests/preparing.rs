@@ -25,9 +25,9 @@ fn what_a_cluster_can_do_is_asked_once() {
         let cluster = bare(able, (200, json!({})));
         let store = store_that_asks(&cluster);
         for _ in 0..3 {
-            assert_eq!(store.facts().unwrap(), Facts { fleet_module: able, has_keys: able });
+            assert_eq!(store.facts().unwrap(), Facts { fleet_module: able, has_keys: able, has_secrets: able });
         }
-        assert_eq!(cluster.asked().len(), 2);
+        assert_eq!(cluster.asked().len(), 3);
     }
 }
 
@@ -42,7 +42,7 @@ fn trouble_says_nothing_of_what_a_cluster_can_do() {
     let store = store_that_asks(&cluster);
     assert!(store.facts().is_err());
     works.store(true, Ordering::SeqCst);
-    assert_eq!(store.facts().unwrap(), Facts { fleet_module: false, has_keys: false });
+    assert_eq!(store.facts().unwrap(), Facts { fleet_module: false, has_keys: false, has_secrets: false });
 }
 
 #[test]

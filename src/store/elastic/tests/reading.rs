@@ -112,7 +112,7 @@ fn a_search_for_actions_waits_for_its_checkpoint_where_the_cluster_can() {
 fn and_is_like_any_other_where_it_cannot() {
     let cluster = searching(|_| search_answer(&json!([])));
     let store = store_that_asks(&cluster);
-    store.facts.set(Facts { fleet_module: false, has_keys: true }).unwrap();
+    store.facts.set(Facts { fleet_module: false, has_keys: true, has_secrets: false }).unwrap();
     store.run(vec![pending(7), Operation::TokenByKey("k".into())]);
     let asked = cluster.asked();
     assert_eq!((asked.len(), asked[0].path.as_str()), (1, "/_msearch"));

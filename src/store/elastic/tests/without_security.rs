@@ -22,7 +22,7 @@ fn what_is_kept_of_a_key_is_not_the_key() {
         _ => all_written(asked),
     });
     let store = store_that_asks(&cluster);
-    store.facts.set(Facts { fleet_module: false, has_keys: false }).unwrap();
+    store.facts.set(Facts { fleet_module: false, has_keys: false, has_secrets: false }).unwrap();
     let key = store.make_own_key().unwrap();
     let asked = &cluster.asked_of("POST", "/_bulk")[0];
     assert!(asked.body.contains(&key.id) && !asked.body.contains(&key.secret));

@@ -1,0 +1,54 @@
+//! What a revision needs so that its outputs can be delivered to an agent: an API key of the agent's own for each.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::raw::Raw;
+use crate::config::Secret;
+use crate::time::Timestamp;
+
+/// An output that each agent has a key of its own for.
+#[derive(Clone)]
+pub struct KeyNeed {
+    /// Name of the output.
+    pub output: String,
+    /// Where the key lives.
+    pub cluster: OutputCluster,
+    /// The role descriptors that the key is to have, as in the policy.
+    pub roles: Raw,
+    /// What tells them from others (checkin.md, "Permissions hash").
+    pub permissions_hash: String,
+}
+
+/// Where an output's keys live.
+#[derive(Clone)]
+pub enum OutputCluster {
+    /// In the cluster that is the store.
+    Own,
+    /// In another one, told by the output's block, which holds a service token.
+    Remote(Secret),
+}
+
+/// A wish for the keys of one agent.
+#[derive(Clone, Debug)]
+pub struct KeysWanted {
+    /// The agent.
+    pub agent: String,
+    /// What its policy needs: all outputs with keys.
+    pub needs: Arc<[KeyNeed]>,
+    /// For `retired_at`.
+    pub at: Timestamp,
+}
+
+impl KeysWanted {
+    /// What tells this wish from another that is there at the same time: the agent, and the very needs of one revision.
+    pub fn fingerprint(&self) -> String {
+        format!("output keys {} {:p}", self.agent, Arc::as_ptr(&self.needs))
+    }
+}
+
+impl fmt::Debug for KeyNeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyNeed({} {})", self.output, self.permissions_hash)
+    }
+}

@@ -1,0 +1,241 @@
+//! Policies whose agents have keys of their own: asked for once, kept, and never another's.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::world::{Enrolled, Reply, World, output_key, path, revision};
+use crate::connection::ConnectionId;
+use crate::model::raw::raw;
+use crate::model::{Patch, Policy};
+use crate::server::Event;
+use crate::store::{Lane, Operation, StoreError};
+
+/// A revision with an output that needs keys; `permission` tells its permissions from others.
+fn keyed(revision_idx: i64, permission: &str) -> Policy {
+    let data = json!({
+        "id": "p",
+        "outputs": {"default": {"type": "elasticsearch", "hosts": ["h"]}},
+        "output_permissions": {"default": {"r": {"cluster": [permission]}}},
+    });
+    Policy { data: raw(&data), ..revision("p", revision_idx) }
+}
+
+fn revise(world: &mut World, revision_idx: i64, permission: &str) {
+    world.ask(Operation::CreateRevision(Box::new(keyed(revision_idx, permission)))).unwrap();
+}
+
+/// A world with revision 1 of `p`, which needs keys, and agents that have it.
+fn world_with(agents: usize) -> (World, Vec<Enrolled>) {
+    let mut world = World::with_output_keys();
+    revise(&mut world, 1, "a");
+    let token = world.token("p");
+    let agents = (0..agents).map(|_| world.enroll(&token)).collect();
+    (world, agents)
+}
+
+/// A check-in of an agent that has no revision yet.
+fn first_check_in(world: &mut World, agent: &Enrolled) -> ConnectionId {
+    world.check_in_with(agent, json!({}))
+}
+
+fn key_in(reply: &Reply) -> &str {
+    let outputs = &reply.body["actions"][0]["data"]["policy"]["outputs"];
+    outputs["default"]["api_key"].as_str().unwrap_or_else(|| panic!("no key: {reply:?}"))
+}
+
+fn key_of(agent: &Enrolled) -> String {
+    let key = output_key(&agent.id, "default");
+    format!("{}:{}", key.id, key.secret)
+}
+
+#[test]
+fn each_agent_gets_its_own_key_and_is_asked_for_once() {
+    let (mut world, agents) = world_with(2);
+    for agent in &agents {
+        let connection = first_check_in(&mut world, agent);
+        let reply = world.answer(connection);
+        assert_eq!((reply.action_ids(), key_in(&reply)), (vec!["policy:p:1"], key_of(agent).as_str()));
+    }
+    assert_eq!(world.count("OutputKeys"), 2);
+    let connections: Vec<_> = agents.iter().map(|agent| world.check_in(agent)).collect();
+    revise(&mut world, 2, "a");
+    for (connection, agent) in connections.into_iter().zip(&agents) {
+        let reply = world.answer(connection);
+        assert_eq!((reply.action_ids(), key_in(&reply)), (vec!["policy:p:2"], key_of(agent).as_str()));
+    }
+    assert_eq!(world.count("OutputKeys"), 2, "the permissions are the same");
+    let runs_newest = json!({"agent_policy_id": "p", "policy_revision_idx": 2});
+    let connection = world.check_in_with(&agents[0], runs_newest);
+    revise(&mut world, 3, "b");
+    assert_eq!(world.answer(connection).action_ids(), ["policy:p:3"]);
+    assert_eq!(world.count("OutputKeys"), 3);
+}
+
+#[test]
+fn trouble_with_keys_is_503_and_the_next_check_in_asks_again() {
+    for error in [
+        StoreError::Unavailable("down".into()),
+        StoreError::Failed { status: 401, reason: "the service token".into() },
+        StoreError::KeyRejected,
+        StoreError::NotFound,
+    ] {
+        let (mut world, agents) = world_with(1);
+        world.failing.insert(Lane::Keys, error);
+        let connection = first_check_in(&mut world, &agents[0]);
+        assert_eq!(world.answer(connection).status, 503);
+        assert!(world.server.fleet().lot.is_empty());
+        world.failing.clear();
+        let connection = first_check_in(&mut world, &agents[0]);
+        assert_eq!(world.answer(connection).action_ids(), ["policy:p:1"]);
+    }
+}
+
+#[test]
+fn a_newer_check_in_while_keys_are_made_takes_over_and_both_share_the_question() {
+    let (mut world, agents) = world_with(1);
+    world.held.insert(Lane::Keys);
+    let older = first_check_in(&mut world, &agents[0]);
+    let newer = first_check_in(&mut world, &agents[0]);
+    assert!(world.answer(older).is_empty_check_in());
+    assert!(world.read(newer).is_none());
+    world.release();
+    assert_eq!(world.answer(newer).action_ids(), ["policy:p:1"]);
+    assert!(world.read(older).is_none());
+    assert_eq!(world.count("OutputKeys"), 1);
+    assert_eq!(world.server.fleet().counters.policies_delivered, 1);
+    assert!(world.server.fleet().lot.is_empty());
+}
+
+#[test]
+fn actions_that_come_while_keys_are_made_go_first() {
+    let (mut world, agents) = world_with(1);
+    world.held.insert(Lane::Keys);
+    let connection = first_check_in(&mut world, &agents[0]);
+    world.act("SETTINGS", json!({}), &[&agents[0]]);
+    assert!(world.read(connection).is_none());
+    world.release();
+    let reply = world.answer(connection);
+    assert!(reply.action_ids()[0].starts_with("SETTINGS"));
+    let connection = world.check_in_with(&agents[0], json!({"ack_token": reply.body["ack_token"]}));
+    assert_eq!(world.answer(connection).action_ids(), ["policy:p:1"]);
+    assert_eq!(world.count("OutputKeys"), 1, "they were kept");
+}
+
+#[test]
+fn a_revision_that_comes_while_keys_are_made_is_the_one_delivered() {
+    let (mut world, agents) = world_with(1);
+    world.held.insert(Lane::Keys);
+    let connection = first_check_in(&mut world, &agents[0]);
+    revise(&mut world, 2, "b");
+    world.release();
+    assert_eq!(world.answer(connection).action_ids(), ["policy:p:2"]);
+    assert_eq!(world.count("OutputKeys"), 2);
+}
+
+#[test]
+fn a_client_that_goes_while_its_keys_are_made_leaves_nothing_behind() {
+    let (mut world, agents) = world_with(1);
+    world.held.insert(Lane::Keys);
+    let connection = first_check_in(&mut world, &agents[0]);
+    world.tell(Event::Lost { connection });
+    world.release();
+    assert!(world.server.fleet().lot.is_empty() && world.server.is_idle());
+}
+
+#[test]
+fn a_poll_that_ends_while_keys_are_made_ends_in_time() {
+    let (mut world, agents) = world_with(1);
+    world.held.insert(Lane::Keys);
+    let connection = world.check_in_with(&agents[0], json!({"poll_timeout": "3m"}));
+    world.pass(Duration::from_secs(61));
+    assert!(world.answer(connection).is_empty_check_in());
+    world.release();
+    assert!(world.read(connection).is_none() && world.server.fleet().lot.is_empty());
+}
+
+fn outputs(key_id: &str, text: &str, retired: &Value) -> Patch {
+    let output = json!({"type": "elasticsearch", "api_key": text, "api_key_id": key_id,
+        "permissions_hash": "another", "to_retire_api_key_ids": retired});
+    Patch::new().set("outputs", json!({"default": output}))
+}
+
+#[test]
+fn keys_that_another_server_changed_are_asked_for_again() {
+    let (mut world, agents) = world_with(1);
+    let connection = first_check_in(&mut world, &agents[0]);
+    world.answer(connection);
+    world.update(&agents[0].id, outputs("other", "$co.elastic.secret{s}", &json!([])));
+    revise(&mut world, 2, "a");
+    let connection = world.check_in(&agents[0]);
+    assert_eq!(world.answer(connection).action_ids(), ["policy:p:2"]);
+    assert_eq!(world.count("OutputKeys"), 2);
+}
+
+#[test]
+fn an_agent_without_a_key_for_an_output_gets_the_policy_once_more() {
+    let (mut world, agents) = world_with(1);
+    world.update(&agents[0].id, outputs("", "", &json!([])));
+    let connection = world.check_in(&agents[0]);
+    assert_eq!(world.answer(connection).action_ids(), ["policy:p:1"]);
+}
+
+#[test]
+fn an_acknowledgement_cleans_the_keys_before_it_counts() {
+    let (mut world, agents) = world_with(1);
+    let agent = &agents[0];
+    world.update(&agent.id, outputs("k", "$co.elastic.secret{s}", &json!([])));
+    let acks = json!({"events": [{"action_id": "policy:p:1"}]});
+    world.failing.insert(Lane::Keys, StoreError::Unavailable("down".into()));
+    let connection = world.post(&path(&agent.id, "acks"), &agent.token, &acks);
+    assert_eq!(world.answer(connection).status, 503);
+    assert_eq!(world.agent(&agent.id).unwrap().policy_revision_idx, 0);
+    world.failing.clear();
+    let connection = world.post(&path(&agent.id, "acks"), &agent.token, &acks);
+    assert_eq!(world.answer(connection).status, 200);
+    assert_eq!(world.agent(&agent.id).unwrap().policy_revision_idx, 1);
+    assert_eq!(world.count("CleanOutputKeys"), 2);
+}
+
+#[test]
+fn a_check_in_on_the_newest_revision_cleans_keys_whose_acknowledgement_was_lost() {
+    let (mut world, agents) = world_with(1);
+    let retired = json!([{"id": "old", "retired_at": "2026-01-01T00:00:00Z"}]);
+    world.update(&agents[0].id, outputs("k", "$co.elastic.secret{s}", &retired));
+    let older = world.check_in_with(&agents[0], json!({"agent_policy_id": "p", "policy_revision_idx": 0}));
+    world.answer(older);
+    assert_eq!(world.count("CleanOutputKeys"), 0, "it may still use the old one");
+    world.update(&agents[0].id, outputs("k", "$co.elastic.secret{s}", &retired));
+    world.failing.insert(Lane::Keys, StoreError::Unavailable("down".into()));
+    let connection = world.check_in(&agents[0]);
+    assert!(world.read(connection).is_none(), "a failure does not matter to the agent");
+    assert_eq!(world.count("CleanOutputKeys"), 1);
+}
+
+#[test]
+fn an_agent_that_leaves_takes_its_keys_along() {
+    let (mut world, agents) = world_with(1);
+    let agent = &agents[0];
+    let retired = json!([{"id": "old", "output": "far", "secret_id": "t"}]);
+    world.update(&agent.id, outputs("k", "$co.elastic.secret{s}", &retired));
+    world.act("UNENROLL", json!({}), &[agent]);
+    let connection = first_check_in(&mut world, agent);
+    let id = world.answer(connection).action_ids()[0].to_owned();
+    let acks = json!({"events": [{"action_id": id}]});
+    let connection = world.post(&path(&agent.id, "acks"), &agent.token, &acks);
+    assert_eq!(world.answer(connection).status, 200);
+    let asked = world.operations.iter().find(|text| text.starts_with("RetireKeys")).unwrap();
+    for known in ["\"k\"", "\"s\"", "\"old\"", "\"far\"", "\"t\""] {
+        assert!(asked.contains(known), "{known}: {asked}");
+    }
+}
+
+#[test]
+fn a_revision_without_permissions_is_not_delivered_and_the_older_stays() {
+    let (mut world, agents) = world_with(1);
+    let mut bad = keyed(2, "a");
+    bad.data = raw(&json!({"id": "p", "outputs": {"default": {"type": "elasticsearch"}}}));
+    world.ask(Operation::CreateRevision(Box::new(bad))).unwrap();
+    let connection = first_check_in(&mut world, &agents[0]);
+    assert_eq!(world.answer(connection).action_ids(), ["policy:p:1"]);
+}

@@ -1,0 +1,311 @@
+//! Keys of agents for outputs (elasticsearch.md, "Output keys"). The agent's document says which keys it has and where they
+//! are kept; every change of it is conditional on the key that was read, so two servers that see to one agent at once agree
+//! on one key, and the other one is taken back.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Elastic;
+use super::bulk::{Item, Refresh};
+use super::client::Client;
+use super::indices::Index;
+use super::key_roles::{Roles, merged};
+use super::lookup::{Part, Wanted};
+use super::script::{OUTPUT_GONE, OUTPUT_KEY};
+use crate::config::Secret;
+use crate::model::secret::reference;
+use crate::model::{AgentOutput, ApiKey, KeyNeed, KeysWanted, NewSecret, OutputCluster, RetiredKey};
+use crate::store::StoreError;
+use crate::store::documents::{self, unreadable};
+use crate::time::Timestamp;
+
+/// How often another server may change the same output of the same agent in between.
+const ATTEMPTS_MAX: u32 = 5;
+/// The type of all outputs that have keys, remote ones too.
+const KIND: &str = "elasticsearch";
+const FIELD: &str = "outputs";
+
+/// What an agent's document says of its outputs.
+pub(super) type Outputs = BTreeMap<String, AgentOutput>;
+
+/// What [`OUTPUT_KEY`] is told.
+#[derive(Serialize)]
+struct KeyParams<'a> {
+    output: &'a str,
+    fields: Value,
+    replaces: &'a str,
+    retire: Option<&'a RetiredKey>,
+}
+
+/// What [`OUTPUT_GONE`] is told.
+#[derive(Serialize)]
+struct GoneParams<'a> {
+    output: &'a str,
+    keeper: &'a str,
+    retire: Vec<RetiredKey>,
+}
+
+/// What keeps an agent from its key.
+enum Trouble {
+    /// The store.
+    Store(StoreError),
+    /// Another cluster: what else the agent does goes on without it.
+    Remote(StoreError),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Trouble::Store(error)
+    }
+}
+
+impl Trouble {
+    fn into_error(self) -> StoreError {
+        match self {
+            Trouble::Store(error) | Trouble::Remote(error) => error,
+        }
+    }
+}
+
+/// One need of one agent, on the cluster that it is about.
+struct Case<'a> {
+    agent: &'a str,
+    need: &'a KeyNeed,
+    client: &'a Client,
+    at: Timestamp,
+}
+
+impl Case<'_> {
+    /// A worker does not wait for another cluster again and again, once for each agent.
+    fn check_reachable(&self) -> Result<(), Trouble> {
+        let is_far = matches!(self.need.cluster, OutputCluster::Remote(_));
+        if is_far && !self.client.is_reachable() {
+            return Err(Trouble::Remote(StoreError::Unavailable("its hosts are set aside".to_owned())));
+        }
+        Ok(())
+    }
+
+    fn trouble(&self, error: StoreError) -> Trouble {
+        match self.need.cluster {
+            OutputCluster::Own => Trouble::Store(error),
+            OutputCluster::Remote(_) => Trouble::Remote(error),
+        }
+    }
+}
+
+impl Elastic {
+    /// The agent's keys, in the order of its needs.
+    pub(super) fn output_keys(&self, wanted: &KeysWanted) -> Result<Vec<Option<ApiKey>>, StoreError> {
+        if !self.facts()?.has_keys {
+            return Ok(vec![None; wanted.needs.len()]);
+        }
+        let mut outputs = self.outputs_of(&wanted.agent)?.ok_or(StoreError::NotFound)?;
+        let mut keys = Vec::new();
+        for need in wanted.needs.iter() {
+            keys.push(match &need.cluster {
+                OutputCluster::Own => {
+                    let case = Case { agent: &wanted.agent, need, client: &self.client, at: wanted.at };
+                    Some(self.output_key(&case, &mut outputs).map_err(Trouble::into_error)?)
+                }
+                OutputCluster::Remote(block) => self.remote_key(wanted, need, block, &mut outputs)?,
+            });
+        }
+        self.retire_gone(wanted, &outputs);
+        Ok(keys)
+    }
+
+    /// What an agent's document says of its outputs, as of this moment; `None` if there is no such agent.
+    pub(super) fn outputs_of(&self, agent: &str) -> Result<Option<Outputs>, StoreError> {
+        let wanted = Wanted { index: Index::Agents, id: agent, part: Part::Field(FIELD) };
+        let Some(document) = self.look_up_one(wanted)? else { return Ok(None) };
+        let object = documents::open(document.source.get()).map_err(|error| unreadable(&error))?;
+        let Some(raw) = object.get(FIELD) else { return Ok(Some(Outputs::new())) };
+        // one that is malformed is made anew
+        let blocks: BTreeMap<String, Value> = serde_json::from_str(raw.get()).unwrap_or_default();
+        let outputs = blocks.into_iter();
+        Ok(Some(
+            outputs.map(|(name, block)| (name, serde_json::from_value(block).unwrap_or_default())).collect(),
+        ))
+    }
+
+    /// A key on another cluster. Without one its output is told all the same: what else the agent does goes on.
+    fn remote_key(
+        &self,
+        wanted: &KeysWanted,
+        need: &KeyNeed,
+        block: &Secret,
+        outputs: &mut Outputs,
+    ) -> Result<Option<ApiKey>, StoreError> {
+        let client = self.remote(&need.output, block)?;
+        let case = Case { agent: &wanted.agent, need, client: &client, at: wanted.at };
+        match self.output_key(&case, outputs) {
+            Ok(key) => Ok(Some(key)),
+            Err(Trouble::Store(error)) => Err(error),
+            Err(Trouble::Remote(error)) => {
+                ::log::warn!("fleet.agent.id" = wanted.agent.as_str(); "no key for the remote output {}: {error}", need.output);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The key of one output: as it is, with other roles, or a new one.
+    fn output_key(&self, case: &Case<'_>, outputs: &mut Outputs) -> Result<ApiKey, Trouble> {
+        for _ in 0..ATTEMPTS_MAX {
+            let stored = outputs.get(&case.need.output).cloned().unwrap_or_default();
+            if let Some(key) = self.usable_key(case, &stored)? {
+                return Ok(key);
+            }
+            if let Some(key) = self.new_key(case, &stored)? {
+                return Ok(key);
+            }
+            // somebody else was first: their key is the agent's
+            *outputs = self.outputs_of(case.agent)?.ok_or(StoreError::NotFound)?;
+        }
+        Err(StoreError::Unavailable("others change the keys of this agent all the time".to_owned()).into())
+    }
+
+    /// The key that is stored, with the roles it has to have. `None` if there is none that can be used.
+    fn usable_key(&self, case: &Case<'_>, stored: &AgentOutput) -> Result<Option<ApiKey>, Trouble> {
+        let Some(key) = self.stored_key(stored)? else { return Ok(None) };
+        let need = case.need;
+        if stored.permissions_hash == need.permissions_hash {
+            // under the name of a remote output there may be another cluster by now; one that cannot be asked may well be it
+            let is_there = matches!(need.cluster, OutputCluster::Own)
+                || !case.client.is_reachable()
+                || !matches!(self.good_key(case.client, &key.id), Ok(None));
+            return Ok(is_there.then_some(key));
+        }
+        case.check_reachable()?;
+        let found = self.good_key(case.client, &key.id).map_err(|error| case.trouble(error))?;
+        let Some(found) = found else { return Ok(None) };
+        let new: Roles = serde_json::from_str(need.roles.get()).map_err(|error| unreadable(&error))?;
+        let roles = merged(&found.role_descriptors, &new);
+        if !self.set_roles(case.client, &key.id, &roles).map_err(|error| case.trouble(error))? {
+            return Ok(None);
+        }
+        let fields = json!({"permissions_hash": need.permissions_hash, "type": KIND});
+        self.write_output(case, fields, &key.id, None)?;
+        Ok(Some(key))
+    }
+
+    /// What the document's reference leads to; older documents hold the key itself.
+    fn stored_key(&self, stored: &AgentOutput) -> Result<Option<ApiKey>, StoreError> {
+        let text = match stored.secret_id() {
+            None => Some(stored.api_key.clone()),
+            Some(id) => self.secrets(&[id.to_owned()])?.get(id).map(str::to_owned),
+        };
+        let key = text.as_deref().and_then(|text| text.split_once(':'));
+        let key = key.map(|(id, secret)| ApiKey { id: id.to_owned(), secret: secret.to_owned() });
+        Ok(key.filter(|key| !key.id.is_empty() && key.id == stored.api_key_id))
+    }
+
+    /// Makes a key, keeps it, and writes it into the document in place of the stored one. `None` if that has changed.
+    fn new_key(&self, case: &Case<'_>, stored: &AgentOutput) -> Result<Option<ApiKey>, Trouble> {
+        case.check_reachable()?;
+        let (agent, need) = (case.agent, case.need);
+        let name = format!("{agent}:{}", need.output);
+        let metadata =
+            json!({"agent_id": agent, "managed": true, "managed_by": "fleet-server", "type": "output"});
+        let key = self
+            .make_key_on(case.client, &name, &need.roles, &metadata)
+            .map_err(|error| case.trouble(error))?;
+        let value = Secret::new(format!("{}:{}", key.id, key.secret));
+        let secret_id = match self.set_secret(&NewSecret { id: None, value }) {
+            Ok(id) => id,
+            Err(error) => {
+                self.take_back(case, &key, None);
+                return Err(error.into());
+            }
+        };
+        let fields = json!({
+            "api_key": reference(&secret_id),
+            "api_key_id": key.id,
+            "permissions_hash": need.permissions_hash,
+            "type": KIND,
+        });
+        let retired = retired(stored, case);
+        let written = self.write_output(case, fields, &stored.api_key_id, retired.as_ref());
+        // also when it failed: the cluster may have written it before it fell silent
+        match self.outputs_of(agent) {
+            Ok(now)
+                if now
+                    .as_ref()
+                    .and_then(|now| now.get(&need.output))
+                    .is_some_and(|now| now.api_key_id == key.id) =>
+            {
+                Ok(Some(key))
+            }
+            Ok(_) => {
+                self.take_back(case, &key, Some(secret_id));
+                written?;
+                Ok(None)
+            }
+            Err(error) => {
+                ::log::error!("fleet.agent.id" = agent, "fleet.apikey.id" = key.id.as_str();
+                    "it is not known whether the agent got a new key for the output {}", need.output);
+                Err(error.into())
+            }
+        }
+    }
+
+    fn write_output(
+        &self,
+        case: &Case<'_>,
+        fields: Value,
+        replaces: &str,
+        retire: Option<&RetiredKey>,
+    ) -> Result<(), StoreError> {
+        let params = KeyParams { output: &case.need.output, fields, replaces, retire };
+        let item = Item::update(self.indices.name(Index::Agents), case.agent, OUTPUT_KEY, &params);
+        self.write_one(item, Refresh::Now).map(drop)
+    }
+
+    /// Nobody was told of this key.
+    fn take_back(&self, case: &Case<'_>, key: &ApiKey, secret_id: Option<String>) {
+        let ids = [key.id.clone()];
+        let done = match case.need.cluster {
+            OutputCluster::Own => self.invalidate(&ids),
+            OutputCluster::Remote(_) => self.invalidate_visible(case.client, &ids).map(drop),
+        };
+        let done = done.and_then(|()| self.delete_secrets(secret_id.as_slice()));
+        if let Err(error) = done {
+            ::log::warn!("fleet.agent.id" = case.agent, "fleet.apikey.id" = key.id.as_str();
+                "a key that nobody has could not be taken back: {error}");
+        }
+    }
+
+    /// Outputs that the policy no longer has: their keys are invalidated once the agent has acknowledged that.
+    fn retire_gone(&self, wanted: &KeysWanted, outputs: &Outputs) {
+        let is_needed = |output: &String| wanted.needs.iter().any(|need| need.output == *output);
+        let Some(keeper) = wanted.needs.first().map(|need| need.output.as_str()) else { return };
+        for (output, stored) in outputs.iter().filter(|(output, _)| !is_needed(output)) {
+            let mut retire = stored.to_retire_api_key_ids.clone();
+            retire.extend(retired_from(stored, output, wanted.at));
+            let params = GoneParams { output, keeper, retire };
+            let item = Item::update(self.indices.name(Index::Agents), &wanted.agent, OUTPUT_GONE, &params);
+            if let Err(error) = self.write_one(item, Refresh::Now) {
+                ::log::warn!("fleet.agent.id" = wanted.agent.as_str(); "the output {output} is gone, and its key is not yet: {error}");
+            }
+        }
+    }
+}
+
+/// The key that a new one replaces. `output` is set for those that live elsewhere.
+fn retired(stored: &AgentOutput, case: &Case<'_>) -> Option<RetiredKey> {
+    let output = match case.need.cluster {
+        OutputCluster::Own => "",
+        OutputCluster::Remote(_) => &case.need.output,
+    };
+    retired_from(stored, output, case.at)
+}
+
+fn retired_from(stored: &AgentOutput, output: &str, at: Timestamp) -> Option<RetiredKey> {
+    (!stored.api_key_id.is_empty()).then(|| RetiredKey {
+        id: stored.api_key_id.clone(),
+        retired_at: at.rfc3339(),
+        output: output.to_owned(),
+        secret_id: stored.secret_id().unwrap_or_default().to_owned(),
+    })
+}

@@ -1,0 +1,89 @@
+//! The end of output keys: of those that were replaced once the agent has acknowledged it, of all when it leaves.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::Elastic;
+use super::bulk::{Item, Refresh};
+use super::indices::Index;
+use super::key_roles::current;
+use super::script::RETIRED;
+use crate::model::RetiredKey;
+use crate::store::StoreError;
+
+impl Elastic {
+    /// Drops roles that only an older revision needed, and invalidates keys that were replaced.
+    pub(super) fn clean_output_keys(&self, agent: &str) -> Result<(), StoreError> {
+        let Some(outputs) = self.outputs_of(agent)? else { return Ok(()) };
+        let in_use: Vec<&str> = outputs.values().map(|output| output.api_key_id.as_str()).collect();
+        for id in in_use.iter().filter(|id| !id.is_empty()) {
+            // a key of another cluster, or one that is gone, is not found here, and needs nothing
+            let Some(key) = self.good_key(&self.client, id)? else { continue };
+            if let Some(roles) = current(&key.role_descriptors) {
+                self.set_roles(&self.client, id, &roles)?;
+            }
+        }
+        let retired = outputs.values().flat_map(|output| &output.to_retire_api_key_ids);
+        let retired: Vec<RetiredKey> =
+            retired.filter(|key| !in_use.contains(&key.id.as_str())).cloned().collect();
+        if retired.is_empty() {
+            return Ok(());
+        }
+        self.retire_keys(&retired)?;
+        let ids: Vec<&str> = retired.iter().map(|key| key.id.as_str()).collect();
+        let index = self.indices.name(Index::Agents);
+        self.write_one(Item::update(index, agent, RETIRED, &json!({"ids": ids})), Refresh::Now).map(drop)
+    }
+
+    /// Invalidates keys, each where it lives, and deletes the secrets that hold them. Which cluster that is, none of the
+    /// documents says for sure: first ours is asked, and only for keys that it does not know the output's own.
+    pub(super) fn retire_keys(&self, keys: &[RetiredKey]) -> Result<(), StoreError> {
+        let (far, near): (Vec<&RetiredKey>, Vec<&RetiredKey>) = self.by_cluster(keys)?;
+        let ids: Vec<String> = near.iter().map(|key| key.id.clone()).collect();
+        self.invalidate(&ids)?;
+        let mut of_outputs: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for key in far {
+            of_outputs.entry(&key.output).or_default().push(key.id.clone());
+        }
+        for (output, ids) in of_outputs {
+            // another cluster that is down does not hold up what is done here
+            if let Err(error) = self.invalidate_far(output, &ids) {
+                ::log::warn!(
+                    "keys of the output {output} could not be invalidated ({}): {error}",
+                    ids.join(", ")
+                );
+            }
+        }
+        let secrets: Vec<String> =
+            keys.iter().filter(|key| !key.secret_id.is_empty()).map(|key| key.secret_id.clone()).collect();
+        self.delete_secrets(&secrets)
+    }
+
+    /// Keys of other clusters, and keys of ours, with those that nobody knows.
+    fn by_cluster<'a>(
+        &self,
+        keys: &'a [RetiredKey],
+    ) -> Result<(Vec<&'a RetiredKey>, Vec<&'a RetiredKey>), StoreError> {
+        let is_named = |key: &&RetiredKey| !key.output.is_empty();
+        let (named, mut near): (Vec<&RetiredKey>, Vec<&RetiredKey>) = keys.iter().partition(is_named);
+        if !self.facts()?.has_keys {
+            near.extend(named);
+            return Ok((Vec::new(), near));
+        }
+        let mut far = Vec::new();
+        for key in named {
+            let is_ours = self.is_young(&key.id) || self.find_key(&self.client, &key.id)?.is_some();
+            if is_ours { near.push(key) } else { far.push(key) }
+        }
+        Ok((far, near))
+    }
+
+    fn invalidate_far(&self, output: &str, ids: &[String]) -> Result<(), StoreError> {
+        match self.remote_of_any_policy(output)? {
+            Some(client) => self.invalidate_visible(&client, ids).map(drop),
+            // it is no other cluster: these keys are gone already
+            None => Ok(()),
+        }
+    }
+}
