@@ -198,6 +198,8 @@ pub enum Lane {
     Write,
     /// Those of them that the next search must find, in a store where that costs more.
     Refresh,
+    /// Heartbeats, where they take long enough to keep others waiting.
+    Beats,
     /// What operators ask for, and housekeeping: may take long.
     Operator,
     /// What such a store can do only one at a time, an agent waiting: several at once.
@@ -208,8 +210,8 @@ pub enum Lane {
 
 impl Lane {
     /// All lanes.
-    pub const ALL: [Lane; 7] =
-        [Lane::Read, Lane::Search, Lane::Write, Lane::Refresh, Lane::Operator, Lane::Single, Lane::Keys];
+    pub const ALL: [Lane; 8] =
+        [Lane::Read, Lane::Search, Lane::Write, Lane::Refresh, Lane::Beats, Lane::Operator, Lane::Single, Lane::Keys];
 
     /// Its place in [`Lane::ALL`].
     pub fn index(self) -> usize {
@@ -231,11 +233,11 @@ pub struct Lanes {
 }
 
 impl Default for Lanes {
-    /// One worker for each lane but [`Lane::Refresh`], [`Lane::Single`] and [`Lane::Keys`], which nothing uses.
+    /// One worker for each lane but [`Lane::Refresh`], [`Lane::Beats`], [`Lane::Single`] and [`Lane::Keys`], which nothing uses.
     fn default() -> Self {
         Lanes {
             of: Operation::lane,
-            workers: [1, 1, 1, 0, 1, 0, 0],
+            workers: [1, 1, 1, 0, 0, 1, 0, 0],
             batch_max: [BATCH_OPERATIONS_MAX; Lane::ALL.len()],
             makes_output_keys: false,
         }

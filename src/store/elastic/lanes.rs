@@ -16,14 +16,16 @@ const KEEPERS: usize = 16;
 /// An operator's question does not wait for housekeeping.
 const OPERATORS: usize = 2;
 
-/// How this store takes operations. Writes have one worker for each of their lanes, which keeps their order; what an
-/// agent's handler writes through both it does not write at once.
+/// How this store takes operations. Writes have one worker for each of their lanes, which keeps their order. Between lanes
+/// there is none: a handler awaits what it writes through one before it writes through the other, and of a heartbeat and a
+/// check-in the later one stays, whichever is written first.
 pub(super) const LANES: Lanes = Lanes {
     of: lane,
-    workers: [READERS, READERS, 1, 1, OPERATORS, SINGLES, KEEPERS],
+    workers: [READERS, READERS, 1, 1, 1, OPERATORS, SINGLES, KEEPERS],
     batch_max: [
         READS_PER_REQUEST_MAX,
         READS_PER_REQUEST_MAX,
+        BATCH_OPERATIONS_MAX,
         BATCH_OPERATIONS_MAX,
         BATCH_OPERATIONS_MAX,
         1,
@@ -40,7 +42,9 @@ pub(super) fn lane(operation: &Operation) -> Lane {
         AgentById(_) | AgentWhole(_) | ActionSeqNo(_) => Lane::Read,
         AgentByAccessKey(_) | AgentByEnrollmentId(_) | TokenByKey(_) => Lane::Search,
         PendingActions { .. } | ActionById(_) => Lane::Search,
-        CheckIn { .. } | Heartbeats { .. } => Lane::Write,
+        CheckIn { .. } => Lane::Write,
+        // thousands of documents are written anew, and an agent that checks in shall not wait for that
+        Heartbeats { .. } => Lane::Beats,
         UpdateAgent { .. } | PolicyAcknowledged { .. } | CreateResult(_) | CreateAction(_) => Lane::Refresh,
         Authenticate(_) | Enroll(_) | UndoEnrollment { .. } | InvalidateKeys(_) => Lane::Single,
         Secrets(_) | SetSecret(_) | OutputKeys(_) | CleanOutputKeys(_) | RetireKeys(_) => Lane::Keys,

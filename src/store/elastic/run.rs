@@ -19,7 +19,7 @@ impl Elastic {
             None => Vec::new(),
             Some(Lane::Read) => self.read(part),
             Some(Lane::Search) => self.find(part),
-            Some(Lane::Write) => self.write(part, Refresh::Later),
+            Some(Lane::Write | Lane::Beats) => self.write(part, Refresh::Later),
             Some(Lane::Refresh) => self.write(part, Refresh::Now),
             Some(Lane::Single) => self.singles(part),
             Some(Lane::Keys) => part.iter().map(|operation| self.keep_keys(operation)).collect(),

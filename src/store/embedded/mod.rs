@@ -68,7 +68,7 @@ impl Store for Embedded {
             None => Vec::new(),
             Some(Lane::Read) => Reader::new(&lock(&self.inner.look_ups)).batch(batch),
             Some(Lane::Search) => Reader::new(&lock(&self.inner.searches)).batch(batch),
-            Some(Lane::Write | Lane::Refresh) => self.inner.write(batch),
+            Some(Lane::Write | Lane::Refresh | Lane::Beats) => self.inner.write(batch),
             Some(Lane::Operator | Lane::Single | Lane::Keys) => {
                 batch.into_iter().map(|operation| self.inner.operate(operation)).collect()
             }
