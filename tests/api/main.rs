@@ -32,6 +32,8 @@ mod limits;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod status;
 #[cfg(test)]
 mod stop;
