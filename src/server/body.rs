@@ -148,12 +148,8 @@ impl Server {
         if Self::announces_more_than(exchange.body_kind, bounds.bytes_max) {
             return Some(Reply::Body(Err(BodyError::TooLarge)));
         }
-        exchange.body = Some(Box::new(Collector::new(
-            bounds,
-            exchange.gzip,
-            exchange.body_kind,
-            self.bodies.clone(),
-        )));
+        exchange.body =
+            Some(Box::new(Collector::new(bounds, exchange.gzip, exchange.body_kind, self.bodies.clone())));
         connection.http.send_continue();
         self.effects.push_back(Effect::Write(id));
         // counted from here: that the store was slow before is not the client's doing

@@ -210,8 +210,16 @@ pub enum Lane {
 
 impl Lane {
     /// All lanes.
-    pub const ALL: [Lane; 8] =
-        [Lane::Read, Lane::Search, Lane::Write, Lane::Refresh, Lane::Beats, Lane::Operator, Lane::Single, Lane::Keys];
+    pub const ALL: [Lane; 8] = [
+        Lane::Read,
+        Lane::Search,
+        Lane::Write,
+        Lane::Refresh,
+        Lane::Beats,
+        Lane::Operator,
+        Lane::Single,
+        Lane::Keys,
+    ];
 
     /// Its place in [`Lane::ALL`].
     pub fn index(self) -> usize {

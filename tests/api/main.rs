@@ -35,6 +35,8 @@ mod limits;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod status;
 #[cfg(test)]
 mod stop;

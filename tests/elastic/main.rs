@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod delivering;
+#[cfg(test)]
 mod keeping;

@@ -259,7 +259,7 @@ impl Elastic {
     ) -> Result<(), StoreError> {
         let params = KeyParams { output: &case.need.output, fields, replaces, retire };
         let item = Item::update(self.indices.name(Index::Agents), case.agent, OUTPUT_KEY, &params);
-        self.write_one(item, Refresh::Now).map(drop)
+        self.write_one(item, Refresh::Later).map(drop)
     }
 
     /// Nobody was told of this key.
@@ -285,7 +285,7 @@ impl Elastic {
             retire.extend(retired_from(stored, output, wanted.at));
             let params = GoneParams { output, keeper, retire };
             let item = Item::update(self.indices.name(Index::Agents), &wanted.agent, OUTPUT_GONE, &params);
-            if let Err(error) = self.write_one(item, Refresh::Now) {
+            if let Err(error) = self.write_one(item, Refresh::Later) {
                 ::log::warn!("fleet.agent.id" = wanted.agent.as_str(); "the output {output} is gone, and its key is not yet: {error}");
             }
         }

@@ -33,7 +33,7 @@ impl Elastic {
         self.retire_keys(&retired)?;
         let ids: Vec<&str> = retired.iter().map(|key| key.id.as_str()).collect();
         let index = self.indices.name(Index::Agents);
-        self.write_one(Item::update(index, agent, RETIRED, &json!({"ids": ids})), Refresh::Now).map(drop)
+        self.write_one(Item::update(index, agent, RETIRED, &json!({"ids": ids})), Refresh::Later).map(drop)
     }
 
     /// Invalidates keys, each where it lives, and deletes the secrets that hold them. Which cluster that is, none of the

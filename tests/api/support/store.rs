@@ -9,7 +9,8 @@ use fleet_server::model::raw::raw;
 use fleet_server::model::{Action, ActionResult, Agent, ApiKey, Patch, Policy};
 use fleet_server::reactor::Clock;
 use fleet_server::store::{
-    ActionLookup, Answer, DEFAULT_POLICY_ID, Embedded, EmbeddedWatch, Operation, Retention, Store, default_policy,
+    ActionLookup, Answer, DEFAULT_POLICY_ID, Embedded, EmbeddedWatch, Operation, Retention, Store,
+    default_policy,
 };
 use fleet_server::time::Timestamp;
 use serde_json::Value;

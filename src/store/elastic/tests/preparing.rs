@@ -25,7 +25,10 @@ fn what_a_cluster_can_do_is_asked_once() {
         let cluster = bare(able, (200, json!({})));
         let store = store_that_asks(&cluster);
         for _ in 0..3 {
-            assert_eq!(store.facts().unwrap(), Facts { fleet_module: able, has_keys: able, has_secrets: able });
+            assert_eq!(
+                store.facts().unwrap(),
+                Facts { fleet_module: able, has_keys: able, has_secrets: able }
+            );
         }
         assert_eq!(cluster.asked().len(), 3);
     }
