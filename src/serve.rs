@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::config::{Config, Loaded, PemSource, Tls};
+use crate::config::{Config, Loaded, PemSource, Store as StoreChoice, Tls};
 use crate::connection::Listener;
 use crate::log::LogHandle;
 use crate::model::EnrollmentToken;
@@ -15,7 +15,7 @@ use crate::reactor::{Address, Bounds, Hooks, Jobs, Reactor, ReactorError, Run, S
 use crate::server::{BatchId, Event, Server, WorkId};
 use crate::store::embedded::OpenError;
 use crate::store::pool::{Pool, PoolEvent};
-use crate::store::{DirectoryError, ElasticError, Lane, Operation, Store, Watch};
+use crate::store::{DirectoryError, Elastic, ElasticError, Lane, Operation, Store, Watch};
 use crate::time::Now;
 
 mod stores;
@@ -79,6 +79,7 @@ fn start_log(loaded: &Loaded) -> Result<LogHandle, ServeError> {
 fn run(config: &Config, reload: &dyn Fn() -> Option<Loaded>) -> Result<(), ServeError> {
     let clock = crate::reactor::Clock::start();
     let mut open = OpenStore::open(config, clock.now().wall)?;
+    let elastic = open.elastic();
     let close = open.closer();
     let OpenStore { store, watch, first_token, .. } = open;
     let own = own_certificates(config, clock.now())?;
@@ -95,7 +96,7 @@ fn run(config: &Config, reload: &dyn Fn() -> Option<Loaded>) -> Result<(), Serve
             ::log::warn!("the next start will print the token again: {error}");
         }
     }
-    let mut hooks = Process { config, reload, own };
+    let mut hooks = Process { config, reload, own, elastic };
     let mut workers = Workers { pool };
     let result = reactor.run(&mut server, &mut workers, &mut hooks);
     close();
@@ -216,13 +217,29 @@ struct Process<'a> {
     config: &'a Config,
     reload: &'a dyn Fn() -> Option<Loaded>,
     own: Option<OwnCertificates>,
+    elastic: Option<Arc<Elastic>>,
+}
+
+impl Process<'_> {
+    /// A service token that was replaced, in its file or in the configuration.
+    fn take_service_token(&self, loaded: &Loaded) {
+        let StoreChoice::Elasticsearch(settings) = &loaded.config.store else { return };
+        if let (Some(elastic), Some(token)) = (&self.elastic, &settings.service_token)
+            && let Err(error) = elastic.set_service_token(token)
+        {
+            ::log::error!("the service token is not taken: {error}");
+        }
+    }
 }
 
 impl Hooks for Process<'_> {
     fn reload(&mut self) {
         let Some(loaded) = (self.reload)() else { return };
         crate::log::set_level(loaded.config.logging.level);
-        ::log::info!("the configuration was read again: certificates and the log level are in force");
+        self.take_service_token(&loaded);
+        ::log::info!(
+            "the configuration was read again: certificates, log level and service token are in force"
+        );
     }
 
     fn hourly(&mut self, now: Now) {

@@ -70,6 +70,11 @@ impl OpenStore {
         })
     }
 
+    /// The store in a cluster, if that is where it is.
+    pub(super) fn elastic(&self) -> Option<Arc<Elastic>> {
+        self.cluster.as_ref().map(|cluster| cluster.store.clone())
+    }
+
     /// What ends the store's waits, so that nothing holds up the end of the process.
     pub(super) fn closer(&mut self) -> impl FnOnce() + use<> {
         let cluster = self.cluster.take();
