@@ -16,7 +16,7 @@ use super::{Effect, Server};
 const INFLATED_BYTES_PER_TURN: usize = 256 * 1024;
 
 /// Bytes of all bodies that are on their way, inflated ones counted inflated: beyond, the one that grows is refused with 429.
-pub(super) const BODIES_BYTES_MAX: usize = 256 * 1024 * 1024;
+pub(super) const BODIES_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// Memory taken for a body before its bytes are there, whatever the client announces.
 const RESERVED_BYTES_MAX: usize = 16 * 1024;
@@ -103,7 +103,7 @@ impl Collector {
 
     /// Books what it holds by now.
     fn book(&mut self) -> Result<(), BodyError> {
-        let held = self.bytes.capacity() + self.behind.capacity();
+        let held = self.bytes.len() + self.behind.len();
         let total = self.account.0.get() - self.accounted + held;
         self.account.0.set(total);
         self.accounted = held;

@@ -205,8 +205,7 @@ fn bodies_on_their_way_hold_a_bounded_amount_together() {
             assert_eq!((reply.status, reply.error()), (429, "MaxLimit"));
             refused += 1;
         }
-        // its buffer may double once when it grows
-        assert!(world.server.bodies.bytes() <= BODIES_BYTES_MAX + 4 * EACH);
+        assert!(world.server.bodies.bytes() <= BODIES_BYTES_MAX);
     }
     assert!(refused > 0 && refused < clients, "{refused}");
     world.pass(Duration::from_secs(120));
