@@ -18,11 +18,9 @@ pub struct Fleet {
     pub host_name: Option<String>,
 }
 
-/// `inputs.0.monitor`: watching for changes.
+/// `inputs.0.monitor`: watching Elasticsearch for changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Monitor {
-    /// `fetch_size`: documents a search brings.
-    pub fetch_size: u32,
     /// `poll_timeout`: how long one wait for a change lasts.
     pub poll_timeout: Duration,
     /// `policy_debounce_time`: changes of policies within it are one.
@@ -47,29 +45,23 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Fleet {
     Fleet { agent_id, agent_version, host_id, host_name }
 }
 
-/// Reads `inputs.0.monitor`.
-pub(super) fn read_monitor(section: &mut Section<'_, '_>) -> Monitor {
+/// Reads `inputs.0.monitor`. The embedded store tells of its changes at once and by itself.
+pub(super) fn read_monitor(section: &mut Section<'_, '_>, embedded: bool) -> Monitor {
     let default = Monitor::default();
-    // Zero and less mean the default.
-    let size = section.number("fetch_size", i64::from(default.fetch_size), i64::MIN, FETCH_SIZE_MAX);
-    let fetch_size = u32::try_from(size).ok().filter(|size| *size > 0).unwrap_or(default.fetch_size);
-    section.show("fetch_size", fetch_size);
+    section.no_effect("fetch_size");
+    for key in ["poll_timeout", "policy_debounce_time"] {
+        if embedded && section.has(key) {
+            section.warn(key, "has no effect on the embedded store");
+        }
+    }
     Monitor {
-        fetch_size,
         poll_timeout: section.nonzero_duration("poll_timeout", default.poll_timeout),
         policy_debounce_time: section.duration("policy_debounce_time", default.policy_debounce_time),
     }
 }
 
-/// What Elasticsearch returns at most from one search (index.max_result_window).
-const FETCH_SIZE_MAX: i64 = 10_000;
-
 impl Default for Monitor {
     fn default() -> Self {
-        Self {
-            fetch_size: 1000,
-            poll_timeout: Duration::from_secs(4 * 60),
-            policy_debounce_time: Duration::from_secs(1),
-        }
+        Self { poll_timeout: Duration::from_secs(4 * 60), policy_debounce_time: Duration::from_secs(1) }
     }
 }

@@ -106,7 +106,7 @@ fn config(section: &mut Section<'_, '_>, alone: bool) -> Config {
     let store = section.section("output", store::read::store);
     let embedded = matches!(store, Store::Embedded(_));
     let fleet = section.section("fleet", fleet::read);
-    let mut input = section.only_section("inputs", input);
+    let mut input = section.only_section("inputs", |section| input(section, embedded));
     input.server.own_certificate &= embedded;
     Config {
         data_directory,
@@ -129,15 +129,16 @@ struct Input {
     instrumentation: Instrumentation,
 }
 
-fn input(section: &mut Section<'_, '_>) -> Input {
+fn input(section: &mut Section<'_, '_>, embedded: bool) -> Input {
     section.choice("type", (), &[("fleet-server", ())]);
-    let (mut server, instrumentation) = section.section("server", server::read::server);
+    let (mut server, instrumentation) =
+        section.section("server", |section| server::read::server(section, embedded));
     let max_agents = server.limits.max_agents;
     server.cache = section.section("cache", |section| cache::read(section, max_agents));
     Input {
         policy_id: section.section("policy", |section| section.optional_text("id")),
         server,
-        monitor: section.section("monitor", fleet::read_monitor),
+        monitor: section.section("monitor", |section| fleet::read_monitor(section, embedded)),
         instrumentation,
     }
 }

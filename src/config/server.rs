@@ -72,23 +72,11 @@ pub struct Timeouts {
     pub drain: Duration,
 }
 
-/// `server.bulk`: when gathered writes leave.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `server.bulk`: how many operations may wait for the store.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Bulk {
-    /// `flush_interval`
-    pub flush_interval: Duration,
-    /// `flush_threshold_cnt`
-    pub flush_operations_max: usize,
-    /// `flush_threshold_size`
-    pub flush_bytes_max: usize,
-    /// `flush_max_pending`: batches under way.
-    pub flushes_pending_max: usize,
-    /// `max_pending_bulk_dispatches`: operations that may wait; 0: no limit set by the operator.
+    /// `max_pending_bulk_dispatches`: operations that may wait or be under way; 0: no limit set by the operator.
     pub dispatches_pending_max: usize,
-    /// `enroll.flush_interval`
-    pub enroll_flush_interval: Duration,
-    /// `enroll.flush_threshold_cnt`
-    pub enroll_flush_operations_max: usize,
 }
 
 /// `server.gc`: removal of expired actions.
@@ -203,20 +191,6 @@ impl Default for Timeouts {
             checkin_jitter: Duration::from_secs(30),
             checkin_max_poll: Duration::from_secs(3600),
             drain: Duration::from_secs(10),
-        }
-    }
-}
-
-impl Default for Bulk {
-    fn default() -> Self {
-        Self {
-            flush_interval: Duration::from_millis(250),
-            flush_operations_max: 2048,
-            flush_bytes_max: 1024 * 1024,
-            flushes_pending_max: 8,
-            dispatches_pending_max: 0,
-            enroll_flush_interval: Duration::from_secs(1),
-            enroll_flush_operations_max: 50,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ServeError;
-use crate::config::{Config, Elasticsearch, Store as StoreChoice};
+use crate::config::{Config, Elasticsearch, Monitor, Store as StoreChoice};
 use crate::model::EnrollmentToken;
 use crate::store::{DirectoryLock, Elastic, Embedded, Indices, Store, Watch};
 use crate::time::Timestamp;
@@ -39,9 +39,8 @@ impl OpenStore {
                 Ok(OpenStore { store, watch: Box::new(watch), first_token, cluster: None })
             }
             StoreChoice::Elasticsearch(settings) => {
-                let monitor = &config.monitor;
                 let kept = config.server.gc.cleanup_after_expired;
-                Self::cluster(settings, &config.data_directory, kept, monitor.policy_debounce_time)
+                Self::cluster(settings, &config.data_directory, kept, &config.monitor)
             }
         }
     }
@@ -50,7 +49,7 @@ impl OpenStore {
         settings: &Elasticsearch,
         directory: &Path,
         expired_actions_kept: Duration,
-        policy_debounce: Duration,
+        monitor: &Monitor,
     ) -> Result<Self, ServeError> {
         let lock = DirectoryLock::take(directory)?;
         let indices = match settings.index_suffix.as_str() {
@@ -60,7 +59,7 @@ impl OpenStore {
         };
         let store = Arc::new(Elastic::open(settings, indices, expired_actions_kept)?);
         let watch = store
-            .watch(policy_debounce)
+            .watch(monitor.policy_debounce_time, monitor.poll_timeout)
             .map_err(|source| ServeError::System { what: "the watch cannot be started", source })?;
         Ok(OpenStore {
             store: store.clone(),

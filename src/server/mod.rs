@@ -80,6 +80,10 @@ impl Server {
     /// The same, told how the store takes operations.
     pub fn with_lanes(config: Arc<Config>, lanes: Lanes, seed: [u8; 32], now: Now) -> Self {
         let newest = Version::parse(STACK_VERSION).expect("the constant is a version");
+        let operations_max = match config.server.bulk.dispatches_pending_max {
+            0 => usize::MAX,
+            set => set,
+        };
         let mut server = Server {
             fleet: Some(Box::new(Fleet::new(config.clone(), newest, seed))),
             loan: Rc::default(),
@@ -93,7 +97,7 @@ impl Server {
             lookups: BTreeMap::new(),
             work: BTreeMap::new(),
             last_work: 0,
-            batcher: Batcher::new(lanes),
+            batcher: Batcher::new(lanes).bounded(operations_max),
             gate: Gate::default(),
             timers: Timers::default(),
             bodies: Rc::default(),

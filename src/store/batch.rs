@@ -19,6 +19,7 @@ pub struct Batcher<T> {
     under_way: BTreeMap<u64, (Lane, Vec<T>)>,
     last_batch: u64,
     operations: usize,
+    operations_max: usize,
 }
 
 #[derive(Debug)]
@@ -55,13 +56,20 @@ impl<T> Batcher<T> {
             under_way: BTreeMap::new(),
             last_batch: 0,
             operations: 0,
+            operations_max: usize::MAX,
         }
+    }
+
+    /// At most so many operations wait or are under way, in all lanes, beside the bound of each.
+    pub fn bounded(self, operations_max: usize) -> Self {
+        Batcher { operations_max, ..self }
     }
 
     /// Puts an operation at the end of its lane.
     pub fn put(&mut self, whose: T, operation: Operation) -> Result<(), StoreError> {
+        let is_full = self.operations >= self.operations_max;
         let lane = self.lane((self.lane_of)(&operation));
-        if lane.waiting.len() >= LANE_OPERATIONS_MAX {
+        if is_full || lane.waiting.len() >= LANE_OPERATIONS_MAX {
             return Err(StoreError::Busy);
         }
         lane.waiting.push_back((whose, operation));
@@ -187,5 +195,17 @@ mod tests {
         }
         assert_eq!(batcher.put(0, read(0)), Err(StoreError::Busy));
         assert!(batcher.put(0, Operation::Tokens).is_ok());
+    }
+
+    #[test]
+    fn no_more_wait_in_all_lanes_than_the_operator_says() {
+        let mut batcher = Batcher::new(Lanes::default()).bounded(2);
+        batcher.put(0, read(0)).unwrap();
+        batcher.put(1, Operation::Tokens).unwrap();
+        assert_eq!(batcher.put(2, read(2)), Err(StoreError::Busy));
+        let batch = batcher.next_batch().unwrap();
+        assert_eq!(batcher.put(2, read(2)), Err(StoreError::Busy), "it is under way");
+        batcher.done(batch.id);
+        assert!(batcher.put(2, read(2)).is_ok());
     }
 }

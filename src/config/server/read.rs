@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// The server and, since it stands inside, the instrumentation. The cache stands beside it and
 /// `own_certificate` depends on the store: the caller sets both.
-pub(in crate::config) fn server(section: &mut Section<'_, '_>) -> (Server, Instrumentation) {
+pub(in crate::config) fn server(section: &mut Section<'_, '_>, embedded: bool) -> (Server, Instrumentation) {
     let default = Server::default();
     section.no_effect("profiler");
     section.no_effect("runtime");
@@ -30,7 +30,7 @@ pub(in crate::config) fn server(section: &mut Section<'_, '_>) -> (Server, Instr
         own_certificate,
         timeouts: section.section("timeouts", timeouts),
         bulk: section.section("bulk", bulk),
-        gc: section.section("gc", gc),
+        gc: section.section("gc", |section| gc(section, embedded)),
         static_policy_tokens: section.section("static_policy_tokens", static_policy_tokens),
         pgp: section.section("pgp", pgp),
         pdkdf2: section.section("pdkdf2", pdkdf2),
@@ -77,28 +77,22 @@ fn timeouts(section: &mut Section<'_, '_>) -> Timeouts {
 /// A lower `checkin_max_poll` counts as this.
 const MAX_POLL_LEAST: Duration = Duration::from_secs(60);
 
+/// Writes leave as soon as a worker is free, with all that has gathered until then: nothing says when, or how many.
 fn bulk(section: &mut Section<'_, '_>) -> Bulk {
-    let default = Bulk::default();
-    let most = usize::MAX;
-    let enroll = section.section("enroll", |section| {
-        (
-            section.nonzero_duration("flush_interval", default.enroll_flush_interval),
-            section.nonzero("flush_threshold_cnt", default.enroll_flush_operations_max, most),
-        )
-    });
-    Bulk {
-        flush_interval: section.nonzero_duration("flush_interval", default.flush_interval),
-        flush_operations_max: section.nonzero("flush_threshold_cnt", default.flush_operations_max, most),
-        flush_bytes_max: section.nonzero("flush_threshold_size", default.flush_bytes_max, most),
-        flushes_pending_max: section.nonzero("flush_max_pending", default.flushes_pending_max, most),
-        dispatches_pending_max: section.number("max_pending_bulk_dispatches", 0, 0, most),
-        enroll_flush_interval: enroll.0,
-        enroll_flush_operations_max: enroll.1,
+    for key in
+        ["flush_interval", "flush_threshold_cnt", "flush_threshold_size", "flush_max_pending", "enroll"]
+    {
+        section.no_effect(key);
     }
+    Bulk { dispatches_pending_max: section.number("max_pending_bulk_dispatches", 0, 0, usize::MAX) }
 }
 
-fn gc(section: &mut Section<'_, '_>) -> Gc {
+fn gc(section: &mut Section<'_, '_>, embedded: bool) -> Gc {
     let default = Gc::default();
+    if embedded && section.has("cleanup_after_expired_interval") {
+        let instead = "has no effect on the embedded store; use output.embedded.retention.expired_actions";
+        section.warn("cleanup_after_expired_interval", instead);
+    }
     Gc {
         schedule_interval: section.nonzero_duration("schedule_interval", default.schedule_interval),
         cleanup_after_expired: cleanup_after_expired(section, default.cleanup_after_expired),

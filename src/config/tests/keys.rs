@@ -94,12 +94,30 @@ fn too_few_iterations_are_an_error() {
 }
 
 #[test]
-fn bulk_keys_that_are_set() {
-    let bulk =
-        of(&server("bulk: {flush_interval: 1ms, flush_threshold_cnt: 7, enroll.flush_threshold_cnt: 3}"))
-            .bulk;
-    assert_eq!((bulk.flush_interval, bulk.flush_operations_max), (Duration::from_millis(1), 7));
-    assert_eq!((bulk.enroll_flush_interval, bulk.enroll_flush_operations_max), (Duration::from_secs(1), 3));
+fn what_may_wait_for_the_store_is_bounded_by_the_operator() {
+    let sources = server("bulk.max_pending_bulk_dispatches: 7");
+    assert_eq!(of(&sources).bulk.dispatches_pending_max, 7);
+    assert!(sources.warnings().is_empty());
+}
+
+#[test]
+fn bulk_keys_that_say_when_writes_leave_have_no_effect_and_a_warning_each() {
+    let sources =
+        server("bulk: {flush_interval: 1ms, flush_threshold_cnt: 7, enroll.flush_threshold_cnt: 3}");
+    let warnings = sources.warnings();
+    assert_eq!(warnings.len(), 3);
+    assert!(warnings[0].contains("inputs.0.server.bulk.flush_interval"), "{warnings:?}");
+}
+
+#[test]
+fn keys_for_elasticsearch_alone_get_a_warning_on_the_embedded_store() {
+    let keys = "monitor: {poll_timeout: 1m, policy_debounce_time: 0s}, \
+                server.gc.cleanup_after_expired_interval: 7d";
+    let embedded = yaml(&format!("inputs: [{{{keys}}}]"));
+    assert_eq!(embedded.warnings().len(), 3, "{:?}", embedded.warnings());
+    let elasticsearch =
+        yaml(&format!("inputs: [{{{keys}}}]\noutput.elasticsearch: {{hosts: [h], service_token: t}}"));
+    assert!(elasticsearch.warnings().is_empty(), "{:?}", elasticsearch.warnings());
 }
 
 #[test]
@@ -141,16 +159,6 @@ fn compression_takes_the_levels_of_go() {
     assert_eq!(of(&server("compression_level: -1")).compression_level, 6);
     assert_eq!(of(&server("compression_level: 0")).compression_level, 0);
     assert_eq!(server("compression_level: 10").errors().len(), 1);
-}
-
-#[test]
-fn a_fetch_size_of_zero_or_less_is_the_default() {
-    for size in [0, -5] {
-        assert_eq!(
-            yaml(&format!("inputs: [{{monitor.fetch_size: {size}}}]")).config().monitor.fetch_size,
-            1000
-        );
-    }
 }
 
 #[test]

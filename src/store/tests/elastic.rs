@@ -10,6 +10,9 @@ use super::{Fixture, RETENTION};
 use crate::config::{Elasticsearch, Secret};
 use crate::store::{Changes, Elastic, ElasticWatch, Indices, Lanes, Operation, Store, StoreResult, Watch};
 
+/// The watch's waits end when the store is closed; none need be short.
+const POLL: Duration = Duration::from_secs(240);
+
 /// Runs a behaviour on indices of its own; where there can be no cluster, that is said and nothing is run.
 pub(in crate::store) fn on_elastic(behaviour: fn(&Fixture)) {
     if let Some(cluster) = Cluster::shared() {
@@ -72,6 +75,6 @@ struct Late {
 
 impl Watch for Late {
     fn next(&mut self) -> Option<Changes> {
-        self.watch.get_or_insert_with(|| self.store.watch(Duration::ZERO).unwrap()).next()
+        self.watch.get_or_insert_with(|| self.store.watch(Duration::ZERO, POLL).unwrap()).next()
     }
 }

@@ -65,12 +65,9 @@ impl Drop for ElasticWatch {
 
 impl Elastic {
     /// Starts to follow; to be called once, since each change is told once. Changes of policies within `policy_debounce` are
-    /// one.
-    pub fn watch(&self, policy_debounce: Duration) -> io::Result<ElasticWatch> {
-        self.watch_with(policy_debounce, POLL_WAIT_MAX)
-    }
-
-    fn watch_with(&self, policy_debounce: Duration, poll: Duration) -> io::Result<ElasticWatch> {
+    /// one; a long poll lasts for `poll`, within a bound.
+    pub fn watch(&self, policy_debounce: Duration, poll: Duration) -> io::Result<ElasticWatch> {
+        let poll = poll.min(POLL_WAIT_MAX);
         let queue = &self.watch_end.0;
         let follower = |index, round_pause| Follower {
             client: Arc::clone(&self.client),

@@ -85,7 +85,7 @@ impl<'a> Field<'a> {
 
     /// Starts to watch; what it tells goes to [`Field::next`].
     fn watch(&mut self, poll: Duration) {
-        let mut watch = self.store.as_ref().unwrap().watch_with(DEBOUNCE, poll).unwrap();
+        let mut watch = self.store.as_ref().unwrap().watch(DEBOUNCE, poll).unwrap();
         let (sender, receiver) = mpsc::channel();
         let follow = move || while watch.next().is_some_and(|changes| sender.send(changes).is_ok()) {};
         thread::Builder::new().spawn(follow).unwrap();
