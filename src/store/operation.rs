@@ -61,8 +61,9 @@ pub enum Operation {
         /// What changes.
         patch: Patch,
     },
-    /// A check-in's fields, only if the stored `last_checkin` is not newer than `at`; else nothing. `Answer::Done`, also
-    /// if there is no such agent.
+    /// A check-in's fields; `last_checkin` never goes back. Where other servers write too, nothing at all if the stored
+    /// `last_checkin` is newer than `at`: theirs was later. A store of our own has seen check-ins in their order, and a wall
+    /// clock that was set back must not lose one. `Answer::Done`, also if there is no such agent.
     CheckIn {
         /// The agent's id.
         agent: String,

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use fleet_server::connection::Listener;
 use fleet_server::server::Event;
-use fleet_server::time::Timestamp;
 
 use crate::agenda::Happening;
 use crate::run::Sim;
@@ -112,10 +111,7 @@ impl Sim {
                 &format!("agent {index}: {:?}, not {policy:?}", agent.runs),
             );
         }
-        // a check-in does not replace one that, by the wall clock, was later
-        let clock_went_back =
-            stored.last_checkin.as_deref().and_then(Timestamp::parse) > Some(self.now().wall);
-        if stored.policy_revision_idx != newest.revision_idx && !policy.went_back && !clock_went_back {
+        if stored.policy_revision_idx != newest.revision_idx && !policy.went_back {
             let text = format!("agent {index}: {}, not {newest:?}", stored.policy_revision_idx);
             self.broken("the revision an agent runs is recorded", &text);
         }

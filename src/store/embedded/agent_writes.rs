@@ -70,11 +70,10 @@ impl Transaction<'_> {
 
     pub(super) fn check_in(&mut self, agent: &str, at: Timestamp, patch: &Patch) -> Outcome {
         let at = seconds(at);
-        if let Some(stored) =
-            self.stored(agent)?.filter(|stored| stored.last_checkin.is_none_or(|last| last <= at))
-        {
+        if let Some(stored) = self.stored(agent)? {
             self.change_agent(&stored, patch)?;
-            self.set_last_checkin(stored.number, Some(at))?;
+            let last = stored.last_checkin.map_or(at, |last| last.max(at));
+            self.set_last_checkin(stored.number, Some(last))?;
         }
         Ok(Answer::Done)
     }

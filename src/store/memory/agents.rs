@@ -94,10 +94,10 @@ impl State {
 
     pub(super) fn check_in(&mut self, agent: &str, at: Timestamp, patch: &Patch) -> StoreResult {
         let at = seconds(at);
-        let stored = self.agents.get(agent);
-        if stored.is_some_and(|stored| stored.last_checkin.is_none_or(|last| last <= at)) {
+        if let Some(stored) = self.agents.get(agent) {
+            let last = stored.last_checkin.map_or(at, |last| last.max(at));
             self.change_agent(agent, patch)?;
-            self.agents.entry(agent.to_owned()).and_modify(|stored| stored.last_checkin = Some(at));
+            self.agents.entry(agent.to_owned()).and_modify(|stored| stored.last_checkin = Some(last));
         }
         Ok(Answer::Done)
     }

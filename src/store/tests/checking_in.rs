@@ -5,13 +5,29 @@ use super::*;
 on_every_store! {
     a_check_in_writes_its_fields_and_the_time,
     a_check_in_of_nobody_is_fine,
-    an_older_check_in_changes_nothing,
     a_check_in_of_the_same_second_is_written,
-    a_check_in_older_than_a_heartbeat_changes_nothing,
     a_repeated_check_in_moves_the_time,
     a_heartbeat_writes_the_time_only,
     an_older_heartbeat_changes_nothing,
-    heartbeats_of_nobody_are_fine,
+    heartbeats_of_nobody_are_fine;
+    only_ours:
+    a_check_in_after_the_clock_was_set_back_is_written_but_its_time,
+    a_check_in_after_a_later_heartbeat_is_written_but_its_time,
+}
+
+/// Where another server may have written the newer one.
+mod on_a_cluster {
+    use crate::store::tests::elastic::on_elastic;
+
+    #[test]
+    fn an_older_check_in_changes_nothing() {
+        on_elastic(super::an_older_check_in_changes_nothing);
+    }
+
+    #[test]
+    fn a_check_in_older_than_a_heartbeat_changes_nothing() {
+        on_elastic(super::a_check_in_older_than_a_heartbeat_changes_nothing);
+    }
 }
 
 fn online() -> Patch {
@@ -49,6 +65,24 @@ fn an_older_check_in_changes_nothing(fixture: &Fixture) {
     let agent = fixture.agent("a").unwrap();
     assert_eq!(agent.last_checkin_status.as_deref(), Some("online"));
     assert_eq!(agent.last_checkin, Some(seconds_later(2).rfc3339()));
+}
+
+fn a_check_in_after_the_clock_was_set_back_is_written_but_its_time(fixture: &Fixture) {
+    fixture.enroll("a");
+    fixture.check_in("a", seconds_later(2), online());
+    fixture.check_in("a", seconds_later(1), Patch::new().set("last_checkin_status", "error"));
+    let agent = fixture.agent("a").unwrap();
+    assert_eq!(agent.last_checkin_status.as_deref(), Some("error"));
+    assert_eq!(agent.last_checkin, Some(seconds_later(2).rfc3339()));
+}
+
+fn a_check_in_after_a_later_heartbeat_is_written_but_its_time(fixture: &Fixture) {
+    fixture.enroll("a");
+    beat(fixture, &["a"], seconds_later(30));
+    fixture.check_in("a", NOW, online());
+    let agent = fixture.agent("a").unwrap();
+    assert_eq!(agent.last_checkin_status.as_deref(), Some("online"));
+    assert_eq!(agent.last_checkin, Some(seconds_later(30).rfc3339()));
 }
 
 fn a_check_in_of_the_same_second_is_written(fixture: &Fixture) {
