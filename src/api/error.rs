@@ -66,16 +66,15 @@ pub enum ApiError {
         /// The store's own reason.
         reason: String,
     },
-    /// The store cannot be reached.
+    /// The Elasticsearch cannot be reached.
+    ElasticsearchUnreachable,
+    /// The store of our own fails, or no store answers in time.
     StoreUnavailable,
     /// No such path.
     NotFound,
     /// A bug of ours; says no more.
     Internal,
 }
-
-/// Message of every 503 that is the store's.
-const UNAVAILABLE: &str = "Fleet server unable to communicate with its store";
 
 impl ApiError {
     /// Status, name and message.
@@ -109,7 +108,12 @@ impl ApiError {
             }
             Self::RequestTimeout => (408, "RequestTimeout", "timeout on request"),
             Self::ClientClosed => (499, "StatusClientClosedRequest", "server is stopping"),
-            Self::StoreUnavailable => (503, "ServiceUnavailable", UNAVAILABLE),
+            Self::ElasticsearchUnreachable => {
+                (503, "ServiceUnavailable", "Fleet server unable to communicate with Elasticsearch")
+            }
+            Self::StoreUnavailable => {
+                (503, "ServiceUnavailable", "Fleet server unable to communicate with its store")
+            }
             Self::NotFound => (404, "NotFound", "not found"),
             Self::Internal => (500, "InternalServerError", "the server has met an error of its own"),
             Self::ApiVersionFormat(_)
@@ -170,6 +174,10 @@ impl From<StoreError> for ApiError {
             StoreError::AuthenticationLimited => Self::AuthenticationLimit,
             StoreError::Busy => Self::TooManyDispatches,
             StoreError::Failed { status, reason } => Self::StoreFailed { status, reason },
+            StoreError::Unreachable(reason) => {
+                ::log::warn!("Elasticsearch cannot be reached: {reason}");
+                Self::ElasticsearchUnreachable
+            }
             StoreError::Unavailable(reason) => {
                 ::log::warn!("the store is unavailable: {reason}");
                 Self::StoreUnavailable

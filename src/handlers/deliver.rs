@@ -65,7 +65,7 @@ fn refuse(cx: &Cx, seat: SeatId, error: ApiError) -> Outcome {
 /// The agent's own key is good, whatever the store says: nothing here may look like a refusal.
 fn trouble(error: StoreError) -> ApiError {
     match error {
-        StoreError::Busy | StoreError::Unavailable(_) => error.into(),
+        StoreError::Busy | StoreError::Unreachable(_) | StoreError::Unavailable(_) => error.into(),
         other => StoreError::Unavailable(other.to_string()).into(),
     }
 }

@@ -86,7 +86,10 @@ pub enum StoreError {
         /// For people.
         reason: String,
     },
-    /// The store cannot be reached, or its disk is full or broken. It may be so for a while.
+    /// The Elasticsearch cannot be reached.
+    #[error("Elasticsearch cannot be reached: {0}")]
+    Unreachable(String),
+    /// The store does not answer, or its disk is full or broken. It may be so for a while.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
 }

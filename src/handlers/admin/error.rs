@@ -48,7 +48,7 @@ impl Refusal {
             Self::Body(BodyError::TimedOut) => 408,
             Self::Body(_) => 400,
             Self::Store(StoreError::Busy | StoreError::AuthenticationLimited) => 429,
-            Self::Store(StoreError::Unavailable(_)) => 503,
+            Self::Store(StoreError::Unreachable(_) | StoreError::Unavailable(_)) => 503,
             Self::Store(StoreError::Failed { status: 501, .. }) => 501,
             Self::Store(_) | Self::Internal => 500,
         }

@@ -39,7 +39,7 @@ impl Trouble {
             SendError::Answer { .. } => Cure::Divide,
             _ => Cure::Wait,
         };
-        Trouble { error: StoreError::Unavailable(error.to_string()), cure }
+        Trouble { error: StoreError::Unreachable(error.to_string()), cure }
     }
 
     /// An answer other than 2xx.
