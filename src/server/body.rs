@@ -33,11 +33,32 @@ impl BodyAccount {
     }
 }
 
+/// One body's part of the account, from its first byte until its handler is done with it.
+#[derive(Debug)]
+pub(super) struct Share {
+    account: Rc<BodyAccount>,
+    bytes: usize,
+}
+
+impl Share {
+    /// Books that so many bytes are held now.
+    fn set(&mut self, bytes: usize) -> Result<(), BodyError> {
+        let total = self.account.0.get() - self.bytes + bytes;
+        self.account.0.set(total);
+        self.bytes = bytes;
+        if total > BODIES_BYTES_MAX { Err(BodyError::NoRoom) } else { Ok(()) }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.account.0.set(self.account.0.get() - self.bytes);
+    }
+}
+
 /// A body on its way.
 pub(super) struct Collector {
-    account: Rc<BodyAccount>,
-    /// This one's part of the account.
-    accounted: usize,
+    share: Share,
     bytes: Vec<u8>,
     bounds: BodyBounds,
     /// Bytes on the wire so far.
@@ -60,8 +81,7 @@ impl Collector {
             _ => 0,
         };
         Collector {
-            account,
-            accounted: 0,
+            share: Share { account, bytes: 0 },
             bytes: Vec::with_capacity(announced),
             bounds,
             received_bytes: 0,
@@ -103,11 +123,7 @@ impl Collector {
 
     /// Books what it holds by now.
     fn book(&mut self) -> Result<(), BodyError> {
-        let held = self.bytes.len() + self.behind.len();
-        let total = self.account.0.get() - self.accounted + held;
-        self.account.0.set(total);
-        self.accounted = held;
-        if total > BODIES_BYTES_MAX { Err(BodyError::NoRoom) } else { Ok(()) }
+        self.share.set(self.bytes.len() + self.behind.len())
     }
 
     fn finish(&mut self) -> Result<Vec<u8>, BodyError> {
@@ -115,12 +131,6 @@ impl Collector {
             inflate.finish()?;
         }
         Ok(std::mem::take(&mut self.bytes))
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        self.account.0.set(self.account.0.get() - self.accounted);
     }
 }
 
@@ -203,7 +213,11 @@ impl Server {
             Err(error) => Err(error),
         };
         exchange.body_ended = result.is_ok();
-        exchange.body = None;
+        // what it holds counts until the handler is done with it
+        let share = exchange.body.take().map(|collector| collector.share);
+        if let Some(task) = self.tasks.get_mut(task) {
+            task.body = share;
+        }
         self.set_deadline(id, crate::time::NEVER);
         self.resume(task, Reply::Body(result));
     }

@@ -11,6 +11,7 @@ use crate::slots::SlotId;
 use crate::store::{Answer, Operation, StoreError, StoreResult, Written};
 use crate::task::{Ask, Cx, Handler, Outcome, Progress, Reply, Task};
 
+use super::body::Share;
 use super::connections::Stage;
 use super::{BatchId, Effect, Server, WorkId};
 
@@ -19,6 +20,8 @@ pub(super) struct Running {
     task: Task,
     pub(super) connection: Option<ConnectionId>,
     waiting: Waiting,
+    /// What its body takes of the bound for all bodies.
+    pub(super) body: Option<Share>,
     /// Counts what it asked for, so that an answer that comes too late is not taken for that to a later question.
     asks: u32,
     /// When it began to wait ([`crate::time::Now::mono`]).
@@ -97,7 +100,8 @@ impl Server {
     ) -> SlotId {
         let task = Task::new(&self.loan, self.now, start);
         let since = self.now.mono;
-        let id = self.tasks.insert(Running { task, connection, waiting: Waiting::Nothing, asks: 0, since });
+        let waiting = Waiting::Nothing;
+        let id = self.tasks.insert(Running { task, connection, waiting, body: None, asks: 0, since });
         if let Some(connection) = connection.and_then(|connection| self.connections.get_mut(connection)) {
             connection.stage = Stage::Working(id);
         }
