@@ -207,9 +207,15 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
         };
         connection.tail = network.buffers.read[start..end].into();
         network.counts.handshake_bytes += connection.tail.len();
-        match outcome {
-            Ok(Shaken::Done { .. }) => network.hold(id),
-            _ => network.send(id),
+        if matches!(outcome, Ok(Shaken::Done { .. })) {
+            network.hold(id);
+            return outcome;
+        }
+        network.send(id);
+        if told {
+            // what followed the client's last message is broken
+            core.handle(now, Event::Lost { connection: id });
+            return outcome.and(Ok(Shaken::Gone));
         }
         if network.counts.handshake_bytes > network.bounds.handshake_bytes_max {
             return Err(HandshakeError::NoRoom);

@@ -8,4 +8,5 @@ mod handshakes;
 mod plain;
 mod pressure;
 mod process;
+mod settling;
 mod tls;
