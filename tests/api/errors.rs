@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use fleet_server::model::Patch;
 use serde_json::json;
 
-use crate::support::{Installation, Options, Request, Server, event, online};
+use crate::support::{Options, Request, Server, event, online};
 
 fn check_in_with(authorization: &str) -> Request {
     let request = Request::post("/api/fleet/agents/a/checkin").header("User-Agent", "Elastic Agent v9.6.0");
@@ -234,19 +234,4 @@ fn a_bad_user_agent_is_told_before_a_bad_body() {
     let agent = server.enrol();
     let request = agent.check_in(&online()).with("User-Agent", "curl/8").body("{");
     server.ask(&request).is_error(400, "InvalidUserAgent");
-}
-
-#[test]
-fn an_error_of_the_store_is_never_a_401() {
-    // the table that holds the keys is gone: an answer about a key cannot be had
-    let mut installation = Installation::new(Options::plain());
-    drop(installation.open());
-    let server = installation.start();
-    let agent = server.settled();
-    let database = rusqlite::Connection::open(server.installation.path().join("fleet.db")).unwrap();
-    database.execute_batch("ALTER TABLE keys RENAME TO hidden; ALTER TABLE agents RENAME TO gone").unwrap();
-    for request in [agent.check_in(&online()), check_in_with(&encoded("unknown:secret"))] {
-        let (status, _) = server.ask(&request).error();
-        assert_eq!(status, 503);
-    }
 }

@@ -6,10 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rustix::process::{Signal, getuid};
+use serde_json::json;
 
 use crate::support::{
-    Failed, Installation, Options, Process, Request, Server, executable, free_port, online,
+    Connection, Failed, Installation, Options, Process, Request, Server, executable, free_port, online,
 };
 
 #[cfg(target_os = "linux")]
@@ -225,4 +228,36 @@ fn clients_wait_while_there_are_no_descriptors_and_are_served_then() {
     for connection in &mut connections {
         assert_eq!(connection.response().status, 200);
     }
+}
+
+#[test]
+fn an_error_of_the_store_is_never_a_401() {
+    // the tables that hold keys and agents are gone: an answer about a key cannot be had
+    let server = Server::with(Options::plain());
+    let agent = server.settled();
+    let database = rusqlite::Connection::open(server.installation.path().join("fleet.db")).unwrap();
+    database.execute_batch("ALTER TABLE keys RENAME TO hidden; ALTER TABLE agents RENAME TO gone").unwrap();
+    let unknown = STANDARD.encode("unknown:secret");
+    for request in [agent.check_in(&online()), agent.check_in(&online()).key(&unknown)] {
+        let (status, _) = server.ask(&request).error();
+        assert_eq!(status, 503);
+    }
+}
+
+#[test]
+fn a_store_that_is_down_at_the_start_makes_it_starting_and_nobody_is_told_that_a_key_is_bad() {
+    let options = Options::plain()
+        .set("output.elasticsearch.hosts.0", format!("http://127.0.0.1:{}", free_port()))
+        .set("output.elasticsearch.service_token", "t");
+    let installation = Installation::new(options);
+    let port = free_port();
+    let process = Process::spawn(installation.command(port), false);
+    process.stderr.wait_for("listening");
+    let ask = |request: &Request| Connection::plain(port).ask(request);
+    let answer = ask(&Request::get("/api/status"));
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.json(), json!({ "name": "fleet-server", "status": "STARTING" }));
+    let unknown = Request::post("/api/fleet/agents/a/acks").key(&STANDARD.encode("a:b")).json(&json!({}));
+    let (status, said) = ask(&unknown).error();
+    assert_eq!((status, &said[..]), (503, "ServiceUnavailable"));
 }

@@ -43,6 +43,32 @@ fn what_check_ins_said_is_written_before_the_end() {
 }
 
 #[test]
+fn a_hundred_parked_and_a_hundred_under_way_are_answered_and_written_before_the_end() {
+    let server = Server::with(Options::plain());
+    let agents: Vec<Agent> = (0..200).map(|_| server.settled()).collect();
+    let (parked, pending) = agents.split_at(100);
+    let mut parked: Vec<_> = parked.iter().map(|agent| server.park(agent)).collect();
+    let said = |agent: &Agent| json!({ "status": "degraded", "message": format!("of {}", agent.id) });
+    let send = |agent: &Agent| {
+        let mut connection = server.connect();
+        // it is accepted: what only knocks when the server stops is refused
+        connection.ask(&Request::get("/api/status")).ok();
+        connection.send(agent.check_in(&said(agent)).bytes());
+        connection
+    };
+    let mut pending_connections: Vec<_> = pending.iter().map(send).collect();
+    let mut installation = server.stop();
+    for connection in parked.iter_mut().chain(&mut pending_connections) {
+        assert_eq!(connection.response().ok(), json!({ "ack_token": "", "action": "checkin" }));
+    }
+    let opened = installation.open();
+    for agent in pending {
+        let stored = opened.agent(&agent.id).unwrap();
+        assert_eq!(stored.last_checkin_message, Some(format!("of {}", agent.id)));
+    }
+}
+
+#[test]
 fn sigint_stops_it_too() {
     let mut process = Server::start().process;
     process.signal(Signal::INT);

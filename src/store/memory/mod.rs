@@ -26,7 +26,7 @@ pub struct MemoryWatch {
 }
 
 struct Inner {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     news: News,
     follower: Mutex<Follower>,
     retention: Retention,
@@ -40,12 +40,19 @@ impl Memory {
 
     /// The same with times of its own.
     pub fn with_retention(seed: u64, retention: Retention) -> (Memory, MemoryWatch) {
-        let inner = Arc::new(Inner {
-            state: Mutex::new(State::new(seed)),
-            news: News::new(-1),
-            follower: Mutex::default(),
-            retention,
-        });
+        Memory::on(Arc::new(Mutex::new(State::new(seed))), -1, retention)
+    }
+
+    /// The same content under another server, as a store on disk is opened again. This one is to be dropped: its writes are
+    /// not told to the other's watch.
+    pub fn reopen(&self) -> (Memory, MemoryWatch) {
+        let checkpoint = lock(&self.inner.state).sequences.actions;
+        Memory::on(Arc::clone(&self.inner.state), checkpoint, self.inner.retention.clone())
+    }
+
+    fn on(state: Arc<Mutex<State>>, checkpoint: i64, retention: Retention) -> (Memory, MemoryWatch) {
+        let (news, follower) = (News::new(checkpoint), Mutex::default());
+        let inner = Arc::new(Inner { state, news, follower, retention });
         (Memory { inner: Arc::clone(&inner) }, MemoryWatch { inner })
     }
 

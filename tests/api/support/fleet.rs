@@ -1,15 +1,37 @@
-//! Where the fleet of an installation lives: in its data directory, or in a real Elasticsearch, under names of its own. The
-//! same cases are compiled into one test program for each.
+//! Where the fleet of an installation lives: in its data directory, in a real Elasticsearch under names of its own, or in the
+//! memory of the test program. The same cases are compiled into one test program for each.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fleet_server::config::{Elasticsearch, Secret};
-use fleet_server::store::{Elastic, Indices};
+use fleet_server::store::{Elastic, Indices, Memory};
 use serde_json::json;
 
 use super::server::Options;
 use super::{Authority, Pair};
 use crate::cluster::{self, Cluster};
+
+/// Where a fleet lives.
+pub(crate) enum Home {
+    /// In the embedded store, in the data directory.
+    Directory,
+    /// In Elasticsearch.
+    Cluster(Fleet),
+    /// In the memory of this process; so the server is a thread of it.
+    Memory(Arc<Memory>),
+}
+
+impl Home {
+    /// One for a new installation, as this program is for.
+    pub(crate) fn of_this_program() -> Home {
+        match env!("CARGO_CRATE_NAME") {
+            "api_elastic" => Fleet::new().map_or(Home::Directory, Home::Cluster),
+            "api_memory" => Home::Memory(Arc::new(Memory::new(1).0)),
+            _ => Home::Directory,
+        }
+    }
+}
 
 /// A fleet of an installation's own in the cluster; its indices go with it.
 pub(crate) struct Fleet {
@@ -18,11 +40,8 @@ pub(crate) struct Fleet {
 }
 
 impl Fleet {
-    /// One for a new installation, where this program is for Elasticsearch and there can be one.
-    pub(crate) fn of_this_program() -> Option<Fleet> {
-        if env!("CARGO_CRATE_NAME") != "api_elastic" {
-            return None;
-        }
+    /// One for a new installation, where there can be one.
+    fn new() -> Option<Fleet> {
         Cluster::shared().map(|cluster| Fleet { cluster, suffix: cluster::suffix() })
     }
 

@@ -163,6 +163,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// To a server that speaks plain HTTP on this port.
+    pub(crate) fn plain(port: u16) -> Self {
+        Connection::new(super::stream::tcp(port).unwrap())
+    }
+
     pub(crate) fn new(stream: impl Stream + 'static) -> Self {
         Connection { stream: Box::new(stream), buffer: Vec::new() }
     }

@@ -1,13 +1,14 @@
 //! What the tests share: a server process with its own data directory, clients over real sockets, and waits that end with a
 //! message. Knows no case.
 
-// each of the two test programs uses its part
+// each of the test programs uses its part
 #![allow(dead_code, unused_imports)]
 
 mod agent;
 mod certificates;
 mod fleet;
 mod http;
+mod in_process;
 mod operator;
 mod output;
 mod server;

@@ -10,7 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustls::ClientConfig;
 use tempfile::TempDir;
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Home};
+use super::in_process::InProcess;
 use super::stream::{self, client_config};
 use super::{Connection, Output, Pair, Request, Response, eventually};
 
@@ -127,8 +128,8 @@ pub(crate) struct Installation {
     pub(crate) options: Options,
     /// The enrollment token of the first start, once there was one.
     pub(crate) token: Option<String>,
-    /// Where the fleet lives, if not in the directory.
-    pub(super) fleet: Option<Fleet>,
+    /// Where the fleet lives.
+    pub(super) home: Home,
 }
 
 /// A server that ended by itself.
@@ -147,15 +148,20 @@ pub(super) fn no_process_begins() -> RwLockReadGuard<'static, ()> {
     BEGINNING.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A running process; killed when dropped.
+/// A running process, or what stands for one; killed when dropped.
 pub(crate) struct Process {
-    child: Child,
+    running: Running,
     /// What it says of itself.
     pub(crate) stderr: Output,
     /// What it prints.
     pub(crate) stdout: Output,
     /// Held, never read.
     _unread: Option<std::process::ChildStderr>,
+}
+
+enum Running {
+    Child(Child),
+    Thread(InProcess),
 }
 
 impl Process {
@@ -174,21 +180,39 @@ impl Process {
         let stderr = child.stderr.take().unwrap();
         let (stderr, unread) =
             if unread { (Output::default(), Some(stderr)) } else { (Output::of(stderr), None) };
-        Ok(Process { child, stderr, stdout, _unread: unread })
+        Ok(Process { running: Running::Child(child), stderr, stdout, _unread: unread })
+    }
+
+    /// A server on a thread, which says nothing.
+    fn of(server: InProcess) -> Self {
+        let (stderr, stdout) = (Output::default(), Output::default());
+        Process { running: Running::Thread(server), stderr, stdout, _unread: None }
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        match &self.running {
+            Running::Child(child) => child.id(),
+            Running::Thread(_) => std::process::id(),
+        }
     }
 
+    /// Sends a signal; to what is no process of its own each means: stop.
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).unwrap();
-        kill_process(pid, signal).unwrap();
+        match &self.running {
+            Running::Child(child) => {
+                let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).unwrap();
+                kill_process(pid, signal).unwrap();
+            }
+            Running::Thread(server) => server.stop(),
+        }
     }
 
     /// How it ended, if it has.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().unwrap()
+        match &mut self.running {
+            Running::Child(child) => child.try_wait().unwrap(),
+            Running::Thread(server) => server.ended().then(ExitStatus::default),
+        }
     }
 
     /// Waits for its end.
@@ -206,25 +230,31 @@ pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // it may have ended before
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // a thread ends by itself
+        if let Running::Child(child) = &mut self.running {
+            // it may have ended before
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
 
 impl Installation {
     pub(crate) fn new(options: Options) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let fleet = Fleet::of_this_program();
-        let options = match &fleet {
-            None => options,
-            Some(fleet) => {
-                let certified = !options.tls || options.authority.is_some();
-                let options = fleet.settings(options);
-                if certified { options } else { Fleet::certificate(options, directory.path()) }
-            }
+        let home = Home::of_this_program();
+        let options = match &home {
+            Home::Directory => options,
+            Home::Cluster(fleet) => Self::certified(fleet.settings(options), directory.path()),
+            Home::Memory(_) => Self::certified(options, directory.path()),
         };
-        Installation { directory, options, token: None, fleet }
+        Installation { directory, options, token: None, home }
+    }
+
+    /// Only the embedded store makes a certificate of its own.
+    fn certified(options: Options, directory: &Path) -> Options {
+        let certified = !options.tls || options.authority.is_some();
+        if certified { options } else { Fleet::certificate(options, directory) }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -238,17 +268,22 @@ impl Installation {
         let mut command = Command::new(words.next().unwrap());
         command.args(words).args(&options.arguments).current_dir(self.directory.path());
         command.envs(options.environment.iter().map(|(name, value)| (name, value)));
-        let ports = ["port", "internal_port"].map(|key| format!("inputs.0.server.{key}={port}"));
-        let data = format!("path.data={}", self.path().display());
-        for setting in ports.iter().chain([&data]).chain(&options.settings) {
+        for setting in self.settings(port) {
             command.arg("-E").arg(setting);
         }
         command
     }
 
+    /// What follows `-E`.
+    fn settings(&self, port: u16) -> Vec<String> {
+        let ports = ["port", "internal_port"].map(|key| format!("inputs.0.server.{key}={port}"));
+        let data = format!("path.data={}", self.path().display());
+        ports.into_iter().chain([data]).chain(self.options.settings.iter().cloned()).collect()
+    }
+
     /// Starts a server that must come up.
     pub(crate) fn start(mut self) -> Server {
-        if self.fleet.is_some() && self.token.is_none() {
+        if !matches!(self.home, Home::Directory) && self.token.is_none() {
             // the first start does not make it there
             drop(self.open());
         }
@@ -282,6 +317,14 @@ impl Installation {
 
     /// Starts a server and waits until it serves or ends.
     fn try_port(&mut self, port: u16) -> Result<Process, Failed> {
+        if let Home::Memory(memory) = &mut self.home {
+            let (store, watch) = memory.reopen();
+            *memory = Arc::new(store);
+            let memory = Arc::clone(memory);
+            let started = InProcess::start(self.settings(port), self.directory.path(), memory, watch);
+            let failed = |stderr| Failed { status: ExitStatus::default(), stderr };
+            return started.map(Process::of).map_err(failed);
+        }
         let mut process = Process::spawn(self.command(port), self.options.unread);
         if self.options.unread {
             eventually("it listens", || stream::tcp(port).ok());
@@ -290,7 +333,7 @@ impl Installation {
             let status = process.wait();
             return Err(Failed { status, stderr: process.stderr.whole() });
         }
-        if self.token.is_none() && self.fleet.is_none() {
+        if self.token.is_none() && matches!(self.home, Home::Directory) {
             self.token = process.stdout.find("with the token", token_in);
         }
         Ok(process)
@@ -379,7 +422,7 @@ impl Server {
 
     /// A connection below TLS.
     pub(crate) fn connect_plainly(&self) -> Connection {
-        Connection::new(stream::tcp(self.port).unwrap())
+        Connection::plain(self.port)
     }
 
     /// A connection to the operator's socket.

@@ -1,7 +1,7 @@
 //! The store of an installation on which no server runs: what stands in it, and what Kibana or an older version may have
 //! left there.
 
-use std::sync::RwLockReadGuard;
+use std::sync::{Arc, RwLockReadGuard};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +16,8 @@ use fleet_server::time::Timestamp;
 use serde_json::Value;
 
 use super::Installation;
+use super::fleet::Home;
+use super::in_process::Shared;
 use super::server::no_process_begins;
 
 /// An open store; closed when dropped.
@@ -52,8 +54,12 @@ impl Installation {
     /// Opens the store; the first time this makes what a first start makes.
     pub(crate) fn open(&mut self) -> Opened {
         let no_process_begins = no_process_begins();
-        if let Some(fleet) = &self.fleet {
-            let store = Box::new(fleet.store());
+        let elsewhere: Option<Box<dyn Store>> = match &self.home {
+            Home::Directory => None,
+            Home::Cluster(fleet) => Some(Box::new(fleet.store())),
+            Home::Memory(memory) => Some(Box::new(Shared(Arc::clone(memory)))),
+        };
+        if let Some(store) = elsewhere {
             let opened = Opened { store, _watch: None, _no_process_begins: no_process_begins };
             if self.token.is_none() {
                 opened.run(Operation::CreateRevision(Box::new(default_policy(now()))));
