@@ -175,7 +175,7 @@ impl From<StoreError> for ApiError {
             StoreError::Busy => Self::TooManyDispatches,
             StoreError::Failed { status, reason } => Self::StoreFailed { status, reason },
             StoreError::Unreachable(reason) => {
-                ::log::warn!("Elasticsearch cannot be reached: {reason}");
+                ::log::warn!("Elasticsearch is unavailable: {reason}");
                 Self::ElasticsearchUnreachable
             }
             StoreError::Unavailable(reason) => {

@@ -123,8 +123,11 @@ impl Server {
         self.watch_seat(seat, parked.ends_at);
     }
 
+    /// Its next ring: the end of the poll, or a heartbeat. Those of a second ring together: ten thousand parked agents would
+    /// wake the loop a hundred times a second else.
     fn watch_seat(&mut self, seat: SeatId, ends_at: Duration) {
         let beat = self.now.mono + self.config.server.timeouts.checkin_timestamp.max(Duration::from_secs(1));
+        let beat = Duration::from_secs(beat.as_secs() + 1);
         self.timers.set(ends_at.min(beat), Timer::Seat(seat));
     }
 

@@ -86,8 +86,8 @@ pub enum StoreError {
         /// For people.
         reason: String,
     },
-    /// The Elasticsearch cannot be reached.
-    #[error("Elasticsearch cannot be reached: {0}")]
+    /// The Elasticsearch cannot be reached, or what it answers is not understood.
+    #[error("Elasticsearch is unavailable: {0}")]
     Unreachable(String),
     /// The store does not answer, or its disk is full or broken. It may be so for a while.
     #[error("the store is unavailable: {0}")]

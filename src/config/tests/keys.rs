@@ -124,7 +124,7 @@ fn keys_for_elasticsearch_alone_get_a_warning_on_the_embedded_store() {
 fn a_malformed_clean_up_time_is_thirty_days_with_a_warning() {
     let sources = server("gc: {schedule_interval: 0, cleanup_after_expired_interval: soon}");
     assert_eq!(of(&sources).gc, crate::config::Gc::default());
-    assert_eq!(sources.warnings().len(), 1);
+    assert!(sources.warnings().iter().any(|warning| warning.contains("`soon` is not a time such as 30d")));
     let gc = of(&server("gc.cleanup_after_expired_interval: 7d")).gc;
     assert_eq!(gc.cleanup_after_expired, Duration::from_secs(7 * 86_400));
 }

@@ -66,7 +66,7 @@ impl Trouble {
 
     /// Something that no Elasticsearch answers.
     pub(super) fn garbled(what: &str) -> Self {
-        let error = StoreError::Unavailable(format!("the answer to {what} is not understood"));
+        let error = StoreError::Unreachable(format!("the answer to {what} is not understood"));
         Trouble { error, cure: Cure::None }
     }
 }

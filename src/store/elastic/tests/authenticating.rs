@@ -27,7 +27,7 @@ fn a_key_is_rejected_only_if_the_cluster_says_so() {
     assert_eq!(status(&rejected(401, "<html>a proxy</html>".into())), 401);
     assert_eq!(status(&rejected(503, bad.clone())), 503);
     assert_eq!(status(&rejected(403, bad)), 403);
-    assert!(matches!(rejected(200, "<html>".into()), Err(StoreError::Unavailable(_))));
+    assert!(matches!(rejected(200, "<html>".into()), Err(StoreError::Unreachable(_))));
     assert!(matches!(
         rejected(200, r#"{"enabled":false}"#.into()),
         Ok(Answer::Authenticated { enabled: false })
@@ -48,7 +48,7 @@ fn a_cluster_that_cannot_be_reached_has_not_rejected_the_key() {
     let store = Elastic::open(&settings, Indices::default(), std::time::Duration::ZERO).unwrap();
     let store = Elastic { patience: Patience::without_waits(), ..store };
     let answer = one(&store, Operation::Authenticate(key()));
-    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    assert!(matches!(answer, Err(StoreError::Unreachable(_))), "{answer:?}");
 }
 
 /// A cluster that shows a key from its third look on.

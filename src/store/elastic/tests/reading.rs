@@ -51,7 +51,7 @@ fn look_ups_of_a_batch_are_one_request() {
 fn an_answer_for_the_wrong_number_of_questions_is_none_at_all() {
     let cluster = Scripted::json(|_| (200, json!({"docs": [{"found": false}]})));
     let answers = store(&cluster).run(vec![look_up("a"), look_up("b")]);
-    assert!(answers.iter().all(|answer| matches!(answer, Err(StoreError::Unavailable(_)))), "{answers:?}");
+    assert!(answers.iter().all(|answer| matches!(answer, Err(StoreError::Unreachable(_)))), "{answers:?}");
 }
 
 fn search_answer(hits: &Value) -> Value {
@@ -87,7 +87,7 @@ fn a_failed_search_is_a_failure_and_does_not_hide_the_others() {
     let answers = store(&cluster).run(names.map(|name| Operation::AgentByAccessKey(name.into())).to_vec());
     assert_eq!([status(&answers[0]), status(&answers[2]), status(&answers[3])], [503; 3]);
     assert!(matches!(&answers[1], Ok(Answer::Agent(Some(agent))) if agent.id == "a"));
-    assert!(matches!(answers[4], Err(StoreError::Unavailable(_))));
+    assert!(matches!(answers[4], Err(StoreError::Unreachable(_))));
     assert!(matches!(answers[5], Ok(Answer::Agent(None))));
 }
 
@@ -178,7 +178,7 @@ fn a_list_that_does_not_end_is_no_list() {
         search_answer(&vec![hit; 50].into())
     });
     let answer = one(&store(&cluster), Operation::Actions { limit: 100 });
-    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    assert!(matches!(answer, Err(StoreError::Unreachable(_))), "{answer:?}");
 }
 
 #[test]

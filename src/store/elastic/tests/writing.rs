@@ -69,7 +69,7 @@ fn an_answer_that_is_not_understood_is_no_success() {
     for odd in ["", "[]", "{}", r#"{"errors":false,"items":[]}"#, r#"{"items":[{"update":{}}]}"#, "<html>"] {
         let cluster = Scripted::text(move |_| (200, odd.to_owned()));
         let answer = one(&store(&cluster), update("a", "x"));
-        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{odd}: {answer:?}");
+        assert!(matches!(answer, Err(StoreError::Unreachable(_))), "{odd}: {answer:?}");
     }
 }
 
