@@ -1,4 +1,5 @@
-//! A policy of a given size, in the format of a standalone `elastic-agent.yml`.
+//! A policy of a given size, in the format of a standalone `elastic-agent.yml`; with what an agent's key for the output may
+//! do, which a server on Elasticsearch needs.
 
 use std::fmt::Write;
 
@@ -7,6 +8,13 @@ outputs:
   default:
     type: elasticsearch
     hosts: [\"http://localhost:9200\"]
+output_permissions:
+  default:
+    swarm:
+      cluster: [monitor]
+      indices:
+        - names: [metrics-*-*]
+          privileges: [auto_configure, create_doc]
 agent:
   monitoring:
     enabled: false

@@ -18,8 +18,6 @@ pub enum Operation {
     AgentById(String),
     /// The same with `local_metadata` and `components` whole: `Answer::Agent`.
     AgentWhole(String),
-    /// The agent whose access key has this id: `Answer::Agent`.
-    AgentByAccessKey(String),
     /// The agent enrolled under this enrollment_id: `Answer::Agent`, as of this moment.
     AgentByEnrollmentId(String),
     /// The enrollment token whose API key has this id, revoked ones included: `Answer::Token`.
@@ -258,9 +256,7 @@ impl Operation {
     pub fn lane(&self) -> Lane {
         use Operation::*;
         match self {
-            Authenticate(_) | AgentById(_) | AgentByAccessKey(_) | AgentByEnrollmentId(_) | TokenByKey(_) => {
-                Lane::Read
-            }
+            Authenticate(_) | AgentById(_) | AgentByEnrollmentId(_) | TokenByKey(_) => Lane::Read,
             Secrets(_) => Lane::Read,
             PendingActions { .. } | ActionById(_) | ActionSeqNo(_) => Lane::Search,
             Enroll(_) | UndoEnrollment { .. } | UpdateAgent { .. } | CheckIn { .. } | Heartbeats { .. } => {

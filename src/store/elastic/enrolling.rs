@@ -53,7 +53,8 @@ impl Elastic {
         for attempt in attempts.iter().flatten() {
             items.extend(self.deletions(attempt.enrollment));
         }
-        let mut outcomes = self.bulk(&items, Refresh::Now);
+        // nobody searches for a new agent without refreshing first, and a refresh for each few would cost more than the rest
+        let mut outcomes = self.bulk(&items, Refresh::Later);
         log_failed_deletions(&outcomes.split_off(written));
         let mut outcomes = outcomes.into_iter();
         let mut replaced_keys = Vec::new();

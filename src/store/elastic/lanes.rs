@@ -40,7 +40,7 @@ pub(super) fn lane(operation: &Operation) -> Lane {
     use Operation::*;
     match operation {
         AgentById(_) | AgentWhole(_) | ActionSeqNo(_) => Lane::Read,
-        AgentByAccessKey(_) | AgentByEnrollmentId(_) | TokenByKey(_) => Lane::Search,
+        AgentByEnrollmentId(_) | TokenByKey(_) => Lane::Search,
         PendingActions { .. } | ActionById(_) => Lane::Search,
         CheckIn { .. } => Lane::Write,
         // thousands of documents are written anew, and an agent that checks in shall not wait for that

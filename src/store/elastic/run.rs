@@ -166,7 +166,6 @@ fn wanted(operation: &Operation) -> Option<Wanted<'_>> {
 /// The search that answers an operation, unless nothing can be found.
 fn search_of(operation: &Operation) -> Option<Search> {
     match operation {
-        Operation::AgentByAccessKey(key_id) => Some(agents::by_access_key(key_id)),
         Operation::AgentByEnrollmentId(enrollment_id) => Some(agents::by_enrollment_id(enrollment_id)),
         Operation::TokenByKey(key_id) => Some(tokens::by_key(key_id)),
         Operation::PendingActions { agent, after, up_to, now } if after < up_to => {
@@ -179,7 +178,7 @@ fn search_of(operation: &Operation) -> Option<Search> {
 
 fn read_found(operation: &Operation, found: Found) -> StoreResult {
     match operation {
-        Operation::AgentByAccessKey(_) | Operation::AgentByEnrollmentId(_) => agents::found(found),
+        Operation::AgentByEnrollmentId(_) => agents::found(found),
         Operation::TokenByKey(_) => tokens::found(found),
         Operation::PendingActions { .. } => Ok(Answer::Actions(actions::all_found(&found))),
         Operation::ActionById(_) => {

@@ -44,10 +44,6 @@ impl Reader<'_> {
         Ok(Answer::Agent(agent.transpose()?.map(Box::new)))
     }
 
-    pub(super) fn agent_by_access_key(&self, key_id: &str) -> Outcome {
-        self.agent(select_agent!("WHERE access_api_key_id = ?1 ORDER BY number DESC LIMIT 1"), key_id)
-    }
-
     /// The newest of them, should there be several: an older one has checked in and is somebody else by now.
     pub(super) fn agent_by_enrollment_id(&self, enrollment_id: &str) -> Outcome {
         self.agent(select_agent!("WHERE enrollment_id = ?1 ORDER BY number DESC LIMIT 1"), enrollment_id)

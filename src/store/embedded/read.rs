@@ -51,7 +51,6 @@ impl<'a> Reader<'a> {
             Authenticate(key) => self.authenticate(&key),
             AgentById(id) => self.agent_by_id(&id),
             AgentWhole(id) => self.agent_whole(&id),
-            AgentByAccessKey(key_id) => self.agent_by_access_key(&key_id),
             AgentByEnrollmentId(enrollment_id) => self.agent_by_enrollment_id(&enrollment_id),
             TokenByKey(key_id) => Ok(Answer::Token(self.token(&key_id)?.map(Box::new))),
             Secrets(ids) => self.secrets(&ids),

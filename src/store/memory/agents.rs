@@ -12,10 +12,6 @@ impl State {
         Ok(Answer::Agent(agent.map(Box::new)))
     }
 
-    pub(super) fn agent_by_access_key(&self, key_id: &str) -> StoreResult {
-        self.newest_agent(|agent| agent.access_api_key_id == key_id)
-    }
-
     pub(super) fn agent_by_enrollment_id(&self, enrollment_id: &str) -> StoreResult {
         self.newest_agent(|agent| agent.enrollment_id.as_deref() == Some(enrollment_id))
     }

@@ -91,7 +91,6 @@ impl State {
         match operation {
             Authenticate(key) => self.authenticate(&key),
             AgentById(id) | AgentWhole(id) => self.agent_by_id(&id),
-            AgentByAccessKey(key_id) => self.agent_by_access_key(&key_id),
             AgentByEnrollmentId(enrollment_id) => self.agent_by_enrollment_id(&enrollment_id),
             TokenByKey(key_id) => Ok(self.token_by_key(&key_id)),
             Secrets(ids) => Ok(Answer::Secrets(self.secrets_of(&ids))),

@@ -32,8 +32,7 @@ fn a_new_agent_is_there_at_once(fixture: &Fixture) {
 fn the_key_made_for_it_is_good(fixture: &Fixture) {
     let key = fixture.enroll("a");
     assert!(fixture.is_good(&key));
-    let by_key = fixture.find(Operation::AgentByAccessKey(key.id)).unwrap();
-    assert_eq!(by_key.id, "a");
+    assert_eq!(fixture.agent("a").unwrap().access_api_key_id, key.id);
 }
 
 fn a_second_document_of_the_id_is_a_conflict(fixture: &Fixture) {

@@ -42,7 +42,7 @@ fn invalidated(cluster: &Scripted) -> Vec<Value> {
 }
 
 #[test]
-fn enrolments_of_a_batch_share_one_write_that_searches_find() {
+fn enrolments_of_a_batch_share_one_write_that_waits_for_no_refresh() {
     let cluster = cluster(all_written);
     let answers = store(&cluster).run(vec![enroll("a"), enroll("b"), enroll("c")]);
     let key = |answer| match answer {
@@ -53,7 +53,7 @@ fn enrolments_of_a_batch_share_one_write_that_searches_find() {
     assert_eq!(keys, ["k0", "k1", "k2"]);
     let writes = cluster.asked_of("POST", "/_bulk");
     assert_eq!((writes.len(), writes_of(&writes[0])), (1, 3));
-    assert!(writes[0].path.contains("refresh=true"));
+    assert!(!writes[0].path.contains("refresh"));
     assert_eq!(writes[0].lines()[1]["access_api_key_id"], "k0");
     assert!(invalidated(&cluster).is_empty());
 }

@@ -84,7 +84,7 @@ fn a_failed_search_is_a_failure_and_does_not_hide_the_others() {
         _ => search_answer(&json!([{"_id": "a", "_source": {}}])),
     });
     let names = ["late", "good", "torn", "refused", "garbled", "missing"];
-    let answers = store(&cluster).run(names.map(|name| Operation::AgentByAccessKey(name.into())).to_vec());
+    let answers = store(&cluster).run(names.map(|name| Operation::AgentByEnrollmentId(name.into())).to_vec());
     assert_eq!([status(&answers[0]), status(&answers[2]), status(&answers[3])], [503; 3]);
     assert!(matches!(&answers[1], Ok(Answer::Agent(Some(agent))) if agent.id == "a"));
     assert!(matches!(answers[4], Err(StoreError::Unreachable(_))));
