@@ -7,6 +7,8 @@ use crate::store::{Lane, Lanes, Operation};
 const READS_PER_REQUEST_MAX: usize = 256;
 /// What is done one at a time waits for those before it in its batch.
 const SINGLES_PER_BATCH_MAX: usize = 4;
+/// Output keys that are known already are read together; those that are yet to be made wait for those before them.
+const KEYS_PER_BATCH_MAX: usize = 16;
 /// Requests for documents at once, and as many searches.
 const READERS: usize = 4;
 /// Keys made or checked at once.
@@ -30,7 +32,7 @@ pub(super) const LANES: Lanes = Lanes {
         BATCH_OPERATIONS_MAX,
         1,
         SINGLES_PER_BATCH_MAX,
-        SINGLES_PER_BATCH_MAX,
+        KEYS_PER_BATCH_MAX,
     ],
     makes_output_keys: true,
 };

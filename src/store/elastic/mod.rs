@@ -16,6 +16,7 @@ mod enrolling;
 mod failure;
 mod indices;
 mod key_roles;
+mod known_keys;
 mod keys;
 mod lanes;
 mod lookup;

@@ -12,11 +12,11 @@ use super::bulk::{Item, Refresh};
 use super::client::Client;
 use super::indices::Index;
 use super::key_roles::{Roles, merged};
-use super::lookup::{Part, Wanted};
+use super::lookup::{Document, Part, Wanted};
 use super::script::{OUTPUT_GONE, OUTPUT_KEY};
 use crate::config::Secret;
 use crate::model::secret::reference;
-use crate::model::{AgentOutput, ApiKey, KeyNeed, KeysWanted, NewSecret, OutputCluster, RetiredKey};
+use crate::model::{AgentOutput, ApiKey, KeyNeed, KeysWanted, NewSecret, OutputCluster, RetiredKey, Secrets};
 use crate::store::StoreError;
 use crate::store::documents::{self, unreadable};
 use crate::time::Timestamp;
@@ -26,6 +26,8 @@ const ATTEMPTS_MAX: u32 = 5;
 /// The type of all outputs that have keys, remote ones too.
 const KIND: &str = "elasticsearch";
 const FIELD: &str = "outputs";
+/// The part of an agent's document that says which keys it has.
+pub(super) const PART: Part = Part::Field(FIELD);
 
 /// What an agent's document says of its outputs.
 pub(super) type Outputs = BTreeMap<String, AgentOutput>;
@@ -118,16 +120,8 @@ impl Elastic {
 
     /// What an agent's document says of its outputs, as of this moment; `None` if there is no such agent.
     pub(super) fn outputs_of(&self, agent: &str) -> Result<Option<Outputs>, StoreError> {
-        let wanted = Wanted { index: Index::Agents, id: agent, part: Part::Field(FIELD) };
-        let Some(document) = self.look_up_one(wanted)? else { return Ok(None) };
-        let object = documents::open(document.source.get()).map_err(|error| unreadable(&error))?;
-        let Some(raw) = object.get(FIELD) else { return Ok(Some(Outputs::new())) };
-        // one that is malformed is made anew
-        let blocks: BTreeMap<String, Value> = serde_json::from_str(raw.get()).unwrap_or_default();
-        let outputs = blocks.into_iter();
-        Ok(Some(
-            outputs.map(|(name, block)| (name, serde_json::from_value(block).unwrap_or_default())).collect(),
-        ))
+        let document = self.look_up_one(Wanted { index: Index::Agents, id: agent, part: PART })?;
+        document.as_ref().map(outputs_in).transpose()
     }
 
     /// A key on another cluster. Without one its output is told all the same: what else the agent does goes on.
@@ -192,13 +186,11 @@ impl Elastic {
 
     /// What the document's reference leads to; older documents hold the key itself.
     fn stored_key(&self, stored: &AgentOutput) -> Result<Option<ApiKey>, StoreError> {
-        let text = match stored.secret_id() {
-            None => Some(stored.api_key.clone()),
-            Some(id) => self.secrets(&[id.to_owned()])?.get(id).map(str::to_owned),
+        let secrets = match stored.secret_id() {
+            None => Secrets::default(),
+            Some(id) => self.secrets(&[id.to_owned()])?,
         };
-        let key = text.as_deref().and_then(|text| text.split_once(':'));
-        let key = key.map(|(id, secret)| ApiKey { id: id.to_owned(), secret: secret.to_owned() });
-        Ok(key.filter(|key| !key.id.is_empty() && key.id == stored.api_key_id))
+        Ok(key_of(stored, &secrets))
     }
 
     /// Makes a key, keeps it, and writes it into the document in place of the stored one. `None` if that has changed.
@@ -290,6 +282,27 @@ impl Elastic {
             }
         }
     }
+}
+
+/// What an agent's document says of its outputs; of [`PART`] of it.
+pub(super) fn outputs_in(document: &Document) -> Result<Outputs, StoreError> {
+    let object = documents::open(document.source.get()).map_err(|error| unreadable(&error))?;
+    let Some(raw) = object.get(FIELD) else { return Ok(Outputs::new()) };
+    // one that is malformed is made anew
+    let blocks: BTreeMap<String, Value> = serde_json::from_str(raw.get()).unwrap_or_default();
+    let read = |(name, block)| (name, serde_json::from_value(block).unwrap_or_default());
+    Ok(blocks.into_iter().map(read).collect())
+}
+
+/// The key that a document refers to, its secret among `secrets`; older documents hold it themselves.
+pub(super) fn key_of(stored: &AgentOutput, secrets: &Secrets) -> Option<ApiKey> {
+    let text = match stored.secret_id() {
+        None => &stored.api_key,
+        Some(id) => secrets.get(id)?,
+    };
+    let (id, secret) = text.split_once(':')?;
+    let key = ApiKey { id: id.to_owned(), secret: secret.to_owned() };
+    (!key.id.is_empty() && key.id == stored.api_key_id).then_some(key)
 }
 
 /// The key that a new one replaces. `output` is set for those that live elsewhere.

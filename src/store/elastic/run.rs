@@ -22,7 +22,7 @@ impl Elastic {
             Some(Lane::Write | Lane::Beats) => self.write(part, Refresh::Later),
             Some(Lane::Refresh) => self.write(part, Refresh::Now),
             Some(Lane::Single) => self.singles(part),
-            Some(Lane::Keys) => part.iter().map(|operation| self.keep_keys(operation)).collect(),
+            Some(Lane::Keys) => self.keep_all_keys(part),
             Some(Lane::Operator) => part.iter().map(|operation| self.operate(operation)).collect(),
         }
     }
@@ -101,6 +101,15 @@ impl Elastic {
             _ => Err(misplaced()),
         };
         part.iter().map(single).collect()
+    }
+
+    fn keep_all_keys(&self, part: &[Operation]) -> Vec<StoreResult> {
+        let of = part.iter().zip(self.known_keys(part));
+        of.map(|(operation, known)| match known {
+            Some(keys) => Ok(Answer::OutputKeys(keys)),
+            None => self.keep_keys(operation),
+        })
+        .collect()
     }
 
     /// Keys of outputs, and secrets.

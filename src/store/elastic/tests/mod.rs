@@ -3,6 +3,7 @@
 
 mod authenticating;
 mod enrolling;
+mod known_keys;
 mod preparing;
 mod reading;
 mod real;
