@@ -77,6 +77,11 @@ impl<T> Slots<T> {
         })
     }
 
+    /// All values, to change them.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.entries.iter_mut().map(|(_, (_, value))| value)
+    }
+
     /// How many slots are taken.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -55,6 +55,12 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
         self.old.remove(key);
     }
 
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
+    }
+
     /// How many values are kept, those that are over included.
     pub fn len(&self) -> usize {
         self.young.len() + self.old.len()

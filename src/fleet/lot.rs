@@ -145,12 +145,18 @@ impl Lot {
     pub fn put_action(&mut self, agent: &str, action: &Arc<Action>) -> Option<SeatId> {
         let id = self.by_agent.get(agent).copied()?;
         let seat = self.seats.get_mut(id)?;
-        let known = action.seq_no <= seat.seq_no || seat.due.iter().any(|due| due.seq_no == action.seq_no);
+        let is_due = |due: &Arc<Action>| due.document_id == action.document_id && due.seq_no == action.seq_no;
+        let known = action.seq_no <= seat.seq_no || seat.due.iter().any(is_due);
         if known || seat.due.len() >= ACTIONS_PER_SEAT_MAX {
             return None;
         }
         seat.due.push(action.clone());
         (seat.parked.is_some() && seat.due.len() == 1).then_some(id)
+    }
+
+    /// Whatever actions the agents have, they are none of those that come from now on.
+    pub fn forget_seq_nos(&mut self) {
+        self.seats.values_mut().for_each(|seat| seat.seq_no = -1);
     }
 
     /// Marks the seats of a policy that have an older revision, in order of arrival; those not marked before are returned.

@@ -248,6 +248,19 @@ impl Fleet {
         self.told = true;
     }
 
+    /// The actions there are now are another index's: whoever is here has none of them.
+    pub fn actions_start_over(&mut self) {
+        self.checkpoint = -1;
+        self.lot.forget_seq_nos();
+        self.ack_tokens.clear();
+    }
+
+    /// The `_seq_no` up to which an agent has its actions, by what its document says; for one whose token is not known. A
+    /// document that names more than there is speaks of an index that is gone.
+    pub fn actions_known(&self, stored: i64) -> i64 {
+        if self.told && stored > self.checkpoint { -1 } else { stored }
+    }
+
     /// Everything up to this `_seq_no` has been told; -1 at the start.
     pub fn checkpoint(&self) -> i64 {
         self.checkpoint

@@ -51,7 +51,7 @@ async fn check_in_agent(cx: &Cx, request: &Request, agent: Box<Agent>) -> Result
         fleet.output_keys.hold_against(&agent, now);
         revision_of(fleet, &agent, &said)
     });
-    let after = acknowledged.unwrap_or(agent.action_seq_no);
+    let after = acknowledged.unwrap_or_else(|| cx.fleet(|fleet| fleet.actions_known(agent.action_seq_no)));
     // 5. the seat comes first: what happens from here on is kept in it
     let ignores_policy = cx.fleet(|fleet| fleet.config.server.feature_flags.ignore_checkin_policy_id);
     let poll_timeout = said.poll_timeout;

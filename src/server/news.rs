@@ -24,6 +24,10 @@ impl Server {
                 self.store_health(Ok(()));
                 self.fleet_mut().learn_actions(&actions, checkpoint);
             }
+            Changes::ActionsStartOver => {
+                ::log::warn!("the actions in the store are not those that were there: all of them are new");
+                self.fleet_mut().actions_start_over();
+            }
             Changes::Health(health) => self.store_health(health),
         }
     }

@@ -64,6 +64,9 @@ pub enum Changes {
         /// `_seq_no` up to which a search finds everything.
         checkpoint: i64,
     },
+    /// The actions there are now are those of another index, made anew or restored: no `_seq_no` that was told before says
+    /// anything of them. All of them follow.
+    ActionsStartOver,
     /// The store works (again), or the reason why it does not.
     Health(Result<(), String>),
 }

@@ -37,7 +37,7 @@ impl Sim {
             let soonest = self.mono + late;
             let news = &mut self.news;
             let at = match &changes {
-                Changes::Actions { .. } => {
+                Changes::Actions { .. } | Changes::ActionsStartOver => {
                     news.actions_at = soonest.max(news.actions_at);
                     news.actions_at
                 }

@@ -1,13 +1,14 @@
 //! Check-ins: the seat, what is pending, what the document says, whatever it looks like.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::world::World;
-use crate::model::Patch;
+use crate::model::{Action, Patch};
 use crate::server::Event;
-use crate::store::{Answer, Lane, Operation, StoreError};
+use crate::store::{Answer, Changes, Lane, Operation, StoreError};
 
 #[test]
 fn a_check_in_without_news_parks_and_is_one_read() {
@@ -130,7 +131,7 @@ fn news_told_again_neither_repeat_an_action_nor_hide_a_later_one() {
     let first = world.act("SETTINGS", json!({}), &[&agent]);
     let Ok(Answer::Actions(told)) = world.ask(Operation::Actions { limit: 1 }) else { panic!() };
     world.act("CANCEL", json!({"target_id": "x"}), &[&agent]);
-    let again = crate::store::Changes::Actions { actions: told, checkpoint: first };
+    let again = Changes::Actions { actions: told, checkpoint: first };
     world.tell_news(again.clone());
     // the search goes up to what was told last, not to what was told again
     let connection = world.check_in(&agent);
@@ -143,6 +144,42 @@ fn news_told_again_neither_repeat_an_action_nor_hide_a_later_one() {
     assert!(world.read(connection).is_none());
 }
 
+/// The newest action of the store as an index made anew has it: under this number, with this document's id.
+fn as_made_anew(world: &mut World, document_id: &str, seq_no: i64) -> Changes {
+    let Ok(Answer::Actions(told)) = world.ask(Operation::Actions { limit: 1 }) else { panic!() };
+    let action = Action { document_id: document_id.to_owned(), seq_no, ..(*told[0]).clone() };
+    Changes::Actions { actions: vec![Arc::new(action)], checkpoint: seq_no }
+}
+
+#[test]
+fn actions_of_an_index_made_anew_reach_parked_agents_that_had_more_of_the_old() {
+    let (mut world, agent) = World::with_agent();
+    for _ in 0..3 {
+        world.act("SETTINGS", json!({}), &[&agent]);
+    }
+    let connection = world.check_in(&agent);
+    let token = world.answer(connection).body["ack_token"].clone();
+    let policy = json!({"ack_token": token, "agent_policy_id": "p", "policy_revision_idx": 1});
+    let parked = world.check_in_with(&agent, policy);
+    assert!(world.read(parked).is_none());
+    let news = as_made_anew(&mut world, "new", 0);
+    world.tell_news(news.clone());
+    assert!(world.read(parked).is_none(), "of the same index it would be known");
+    world.tell_news(Changes::ActionsStartOver);
+    world.tell_news(news);
+    assert_eq!(world.answer(parked).action_ids().len(), 1);
+}
+
+#[test]
+fn a_document_that_names_more_actions_than_there_are_hides_none() {
+    let (mut world, agent) = World::with_agent();
+    world.act("SETTINGS", json!({}), &[&agent]);
+    world.update(&agent.id, Patch::new().set("action_seq_no", [40]));
+    let body = json!({"ack_token": "of-an-index-that-is-gone"});
+    let connection = world.check_in_with(&agent, body);
+    assert_eq!(world.answer(connection).action_ids().len(), 1);
+}
+
 #[test]
 fn an_expired_action_that_is_told_again_is_not_delivered() {
     let (mut world, agent) = World::with_agent();
@@ -150,7 +187,7 @@ fn an_expired_action_that_is_told_again_is_not_delivered() {
     let Ok(Answer::Actions(actions)) = world.ask(Operation::Actions { limit: 1 }) else { panic!() };
     world.pass(Duration::from_secs(25 * 3_600));
     let connection = world.check_in(&agent);
-    world.tell_news(crate::store::Changes::Actions { actions, checkpoint: 0 });
+    world.tell_news(Changes::Actions { actions, checkpoint: 0 });
     assert!(world.read(connection).is_none());
 }
 

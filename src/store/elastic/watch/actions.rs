@@ -37,6 +37,10 @@ impl Feed for Actions {
         Ok(up_to)
     }
 
+    fn start_over(&mut self, source: &Source<'_>) -> Result<(), Unread> {
+        source.tell(Changes::ActionsStartOver)
+    }
+
     fn read(&mut self, source: &Source<'_>, after: i64, up_to: i64) -> Result<i64, Unread> {
         source.refresh()?;
         let size = self.page.size();

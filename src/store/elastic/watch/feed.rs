@@ -14,6 +14,9 @@ pub(super) trait Feed {
     /// Tells what there is at the start, up to `up_to`: what is not told by it is found otherwise.
     fn begin(&mut self, source: &Source<'_>, up_to: i64) -> Result<i64, Unread>;
 
+    /// Tells that what was told was of another index.
+    fn start_over(&mut self, source: &Source<'_>) -> Result<(), Unread>;
+
     /// Tells what is in `after < _seq_no <= up_to`, or the first page of it; up to where that goes.
     fn read(&mut self, source: &Source<'_>, after: i64, up_to: i64) -> Result<i64, Unread>;
 }

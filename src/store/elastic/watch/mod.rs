@@ -132,6 +132,8 @@ impl Follower {
                     return false;
                 }
             }
+            // it fails only when nobody listens any more
+            Step::StartOver => return feed.start_over(&self.source()).is_ok(),
             Step::Read { after, up_to } => {
                 let read = feed.read(&self.source(), after, up_to);
                 if !self.has_read(read) {

@@ -49,6 +49,11 @@ impl Feed for Policies {
         Ok(up_to)
     }
 
+    /// What there is is compared with what was told anyway.
+    fn start_over(&mut self, _source: &Source<'_>) -> Result<(), Unread> {
+        Ok(())
+    }
+
     fn read(&mut self, source: &Source<'_>, _after: i64, up_to: i64) -> Result<i64, Unread> {
         let census = count(source, up_to)?;
         self.follow(source, &census, up_to)?;

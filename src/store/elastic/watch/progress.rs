@@ -7,8 +7,8 @@ use std::time::Duration;
 
 /// Before anything that failed is tried again; each further failure in a row doubles it.
 const BACK_OFF_MIN: Duration = Duration::from_secs(1);
-/// No wait is longer.
-const BACK_OFF_MAX: Duration = Duration::from_secs(10);
+/// No wait is longer, so that a cluster that is back is noticed within 5 s.
+const BACK_OFF_MAX: Duration = Duration::from_secs(2);
 /// So many failures in a row are trouble. One is not: a long poll that a proxy cuts short is no news.
 const FAILURES_TROUBLE: u32 = 2;
 /// So many 504 in a row are asked again at once: they end long polls. More, and somebody answers them without waiting.
@@ -31,6 +31,8 @@ pub(super) enum Step {
     Look,
     /// Tell what there is at the start, up to this: [`Progress::has_read`].
     Begin { up_to: i64 },
+    /// Tell that what was told was of another index. Then go on.
+    StartOver,
     /// Tell what has changed: [`Progress::has_read`].
     Read { after: i64, up_to: i64 },
     /// Wait. Then go on.
@@ -80,6 +82,8 @@ pub(super) struct Progress {
     begun: bool,
     /// The index is not the one that was read, or was away meanwhile: all it holds is to be read.
     anew: bool,
+    /// It is certainly another index, and that was not told yet.
+    starts_over: bool,
     checkpoint: i64,
     incarnation: Option<String>,
     next: Next,
@@ -109,6 +113,7 @@ impl Progress {
             module: None,
             begun: false,
             anew: false,
+            starts_over: false,
             checkpoint: -1,
             incarnation: None,
             next: Next::Ask,
@@ -128,6 +133,10 @@ impl Progress {
                 Step::Pause(pause)
             }
             (Next::Read { up_to }, _) if !self.begun => Step::Begin { up_to },
+            (Next::Read { .. }, _) if self.starts_over => {
+                self.starts_over = false;
+                Step::StartOver
+            }
             (Next::Read { up_to }, _) => Step::Read { after: self.checkpoint, up_to },
             (Next::Ask, Some(false)) => Step::Look,
             (Next::Ask, Some(true)) if self.begun => Step::Wait { after: self.checkpoint },
@@ -202,6 +211,7 @@ impl Progress {
         if self.begun && (other || current < self.checkpoint) {
             // made anew or restored
             self.anew = true;
+            self.starts_over = true;
         }
         if self.anew {
             self.checkpoint = -1;
@@ -218,10 +228,12 @@ impl Progress {
         }
     }
 
-    /// What it held is unknown, not gone: nothing is told. When it comes again, all it holds is new.
+    /// What it held is unknown, not gone: nothing is told. When it comes again, all it holds is read.
     fn is_missing(&mut self) {
         self.is_well();
         self.anew = self.begun;
+        // the module does not say which index it is: one that was away for as long as it waits is taken for another
+        self.starts_over |= self.has_module() && self.checkpoint >= 0;
         self.checkpoint = -1;
         self.misses = self.misses.saturating_add(u32::from(self.begun));
         self.quiet_looks = self.quiet_looks.saturating_add(1);

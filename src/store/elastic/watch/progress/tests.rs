@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Standing::{Failed, GatewayTimeout, Missing, NoModule};
-use super::Step::{Begin, Look, Pause, Probe, Read, Wait};
+use super::Step::{Begin, Look, Pause, Probe, Read, StartOver, Wait};
 use super::*;
 
 /// What came of a step.
@@ -112,9 +112,9 @@ fn a_proxys_timeout_is_no_delay_unless_it_comes_at_once() {
 }
 
 #[test]
-fn what_failed_is_tried_again_ever_later_up_to_ten_seconds() {
+fn what_failed_is_tried_again_ever_later_up_to_two_seconds() {
     let mut progress = following(5);
-    for pause in [1, 2, 4, 8, 10, 10] {
+    for pause in [1, 2, 2, 2] {
         play(&mut progress, vec![(Wait { after: 5 }, fails()), (seconds(pause), Paused)]);
     }
     play(
@@ -177,7 +177,7 @@ fn full_pages_go_on_at_once() {
 #[test]
 fn a_search_that_failed_leaves_the_checkpoint_and_is_not_repeated_at_once() {
     let mut progress = following(5);
-    for pause in [1, 2, 4] {
+    for pause in [1, 2, 2] {
         let wait = (Wait { after: 5 }, at(9));
         play(
             &mut progress,
@@ -236,6 +236,7 @@ fn an_index_made_anew_is_read_from_its_beginning() {
         &mut following(40),
         vec![
             (Wait { after: 40 }, at(2)),
+            (StartOver, Paused),
             (Read { after: -1, up_to: 2 }, search_fails()),
             (seconds(1), Paused),
             (Wait { after: -1 }, at(2)),
@@ -253,6 +254,7 @@ fn an_index_that_went_and_came_again_is_read_even_if_nothing_is_in_it() {
             (Wait { after: 40 }, Stands(Missing)),
             (seconds(1), Paused),
             (Wait { after: -1 }, timed_out_at(-1)),
+            (StartOver, Paused),
             (Read { after: -1, up_to: -1 }, search_fails()),
             (seconds(1), Paused),
             (Wait { after: -1 }, timed_out_at(-1)),
@@ -272,6 +274,7 @@ fn an_index_that_goes_while_it_is_read_is_missing() {
             (Read { after: 5, up_to: 9 }, Has(Reading::Missing)),
             (seconds(1), Paused),
             (Wait { after: -1 }, at(0)),
+            (StartOver, Paused),
             (Read { after: -1, up_to: 0 }, up_to(0)),
         ],
     );
@@ -314,6 +317,7 @@ fn without_the_module_the_statistics_are_looked_at() {
             (Look, Stands(Missing)),
             (milliseconds(200), Paused),
             (Look, index("v", 9)),
+            (StartOver, Paused),
             (Read { after: -1, up_to: 9 }, up_to(9)),
         ],
     );
@@ -341,9 +345,25 @@ fn another_index_of_the_name_is_read_from_its_beginning_however_full_it_is() {
         vec![
             (milliseconds(200), Paused),
             (Look, index("v", 8)),
+            (StartOver, Paused),
             (Read { after: -1, up_to: 8 }, up_to(8)),
             (milliseconds(200), Paused),
             (Look, index("v", 8)),
+        ],
+    );
+}
+
+#[test]
+fn an_index_that_was_out_of_sight_and_is_the_same_is_read_again_but_does_not_start_over() {
+    play(
+        &mut looking(5),
+        vec![
+            (milliseconds(200), Paused),
+            (Look, Stands(Missing)),
+            (milliseconds(200), Paused),
+            (Look, index("u", 5)),
+            (Read { after: -1, up_to: 5 }, up_to(5)),
+            (milliseconds(200), Paused),
         ],
     );
 }

@@ -85,6 +85,8 @@ fn actions_of_an_index_made_anew_are_told(field: &mut Field) {
     field.make(Index::Actions);
     let new: Vec<_> = ["a", "b", "c"].map(|action_id| action(action_id, "2100-01-01T00:00:00Z")).into();
     field.write(Index::Actions, &new);
+    let told = field.next_but_health();
+    assert!(matches!(told, Changes::ActionsStartOver), "{told:?}");
     assert_eq!(field.told_until("c"), 2);
 }
 
