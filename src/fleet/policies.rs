@@ -99,6 +99,11 @@ impl Policies {
         self.known.get(policy_id).and_then(|known| known.revision.as_ref())
     }
 
+    /// The highest revision heard of, whether it can be delivered yet or not.
+    pub fn heard(&self, policy_id: &str) -> Option<i64> {
+        self.known.get(policy_id).map(|known| known.heard_idx)
+    }
+
     /// Whether the policy exists.
     pub fn exists(&self, policy_id: &str) -> bool {
         self.known.contains_key(policy_id)

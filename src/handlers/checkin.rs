@@ -47,10 +47,15 @@ async fn check_in_agent(cx: &Cx, request: &Request, agent: Box<Agent>) -> Result
         Box::pin(retire_keys(cx, &agent.id)).await;
     }
     let now = cx.now().mono;
-    let revision_idx = cx.fleet(|fleet| {
+    let revision = cx.fleet(|fleet| {
         fleet.output_keys.hold_against(&agent, now);
         revision_of(fleet, &agent, &said)
     });
+    let revision_idx = match revision {
+        Has::This(revision_idx) => revision_idx,
+        // boxed: it is rare
+        Has::Unknown(revision_idx) => Box::pin(look_for_revision(cx, &agent.policy_id, revision_idx)).await,
+    };
     let after = acknowledged.unwrap_or_else(|| cx.fleet(|fleet| fleet.actions_known(agent.action_seq_no)));
     // 5. the seat comes first: what happens from here on is kept in it
     let ignores_policy = cx.fleet(|fleet| fleet.config.server.feature_flags.ignore_checkin_policy_id);
@@ -125,17 +130,44 @@ async fn seq_no_of(cx: &Cx, ack_token: &str) -> Result<Option<i64>, ApiError> {
     Ok(seq_no)
 }
 
+/// The revision that an agent has.
+enum Has {
+    /// This one.
+    This(i64),
+    /// It says this one, and nobody has told us of it.
+    Unknown(i64),
+}
+
 /// 4. The revision that the agent has; newer ones are for it.
-fn revision_of(fleet: &Fleet, agent: &Agent, said: &CheckInRequest) -> i64 {
+fn revision_of(fleet: &Fleet, agent: &Agent, said: &CheckInRequest) -> Has {
     match &said.policy {
-        _ if fleet.config.server.feature_flags.ignore_checkin_policy_id => agent.policy_revision_idx,
-        None => agent.policy_revision_idx,
+        _ if fleet.config.server.feature_flags.ignore_checkin_policy_id => {
+            Has::This(agent.policy_revision_idx)
+        }
+        None => Has::This(agent.policy_revision_idx),
         // it has to get its keys
-        _ if fleet.makes_output_keys && agent.outputs.values().any(|output| output.api_key.is_empty()) => 0,
-        Some((policy_id, _)) if *policy_id != agent.policy_id => 0,
-        Some((_, reported)) => {
-            let newest = fleet.policies.newest(&agent.policy_id).map(|revision| revision.revision_idx);
-            if newest.is_some_and(|newest| *reported > newest) { 0 } else { *reported }
+        _ if fleet.makes_output_keys && agent.outputs.values().any(|output| output.api_key.is_empty()) => {
+            Has::This(0)
+        }
+        Some((policy_id, _)) if *policy_id != agent.policy_id => Has::This(0),
+        Some((_, reported)) => match fleet.policies.heard(&agent.policy_id) {
+            Some(heard) if *reported > heard => Has::Unknown(*reported),
+            _ => Has::This(*reported),
+        },
+    }
+}
+
+/// A revision that we have not heard of is in the store if another server was told of it first: then the agent has it, and
+/// is not sent back to an older one. If it is not there, the policy started over.
+async fn look_for_revision(cx: &Cx, policy_id: &str, revision_idx: i64) -> i64 {
+    let wanted =
+        Operation::PolicyRevision { policy_id: policy_id.to_owned(), revision_idx: Some(revision_idx) };
+    match cx.lookup(wanted).await {
+        Ok(Answer::Policy(None)) => 0,
+        Ok(_) => revision_idx,
+        Err(error) => {
+            ::log::warn!("fleet.policy.id" = policy_id; "whether there is a revision {revision_idx} of policy {policy_id} is not known: {error}");
+            revision_idx
         }
     }
 }

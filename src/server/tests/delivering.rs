@@ -9,7 +9,7 @@ use crate::config::Pace;
 use crate::model::Patch;
 use crate::model::raw::raw;
 use crate::server::{Effect, Event};
-use crate::store::{Changes, Operation};
+use crate::store::{Changes, Lane, Operation, StoreError};
 
 #[test]
 fn a_revision_wakes_only_those_who_have_an_older_one() {
@@ -22,6 +22,38 @@ fn a_revision_wakes_only_those_who_have_an_older_one() {
     world.revise("p", 2);
     assert_eq!(world.answer(concerned).action_ids(), ["policy:p:2"]);
     assert!(world.read(unconcerned).is_none());
+}
+
+fn reports(revision_idx: i64) -> serde_json::Value {
+    json!({"agent_policy_id": "p", "policy_revision_idx": revision_idx})
+}
+
+#[test]
+fn an_agent_with_a_revision_that_another_server_was_told_of_first_is_not_sent_back() {
+    let (mut world, agent) = World::with_agent();
+    world.holds_news = true;
+    world.revise("p", 2);
+    let connection = world.check_in_with(&agent, reports(2));
+    assert!(world.read(connection).is_none());
+    world.release();
+    assert!(world.read(connection).is_none());
+    world.revise("p", 3);
+    assert_eq!(world.answer(connection).action_ids(), ["policy:p:3"]);
+}
+
+#[test]
+fn an_agent_with_a_revision_of_which_nothing_is_known_keeps_it() {
+    let (mut world, agent) = World::with_agent();
+    world.failing.insert(Lane::Operator, StoreError::Unavailable("down".into()));
+    let connection = world.check_in_with(&agent, reports(2));
+    assert!(world.read(connection).is_none());
+}
+
+#[test]
+fn an_agent_with_a_revision_that_there_is_not_gets_the_newest() {
+    let (mut world, agent) = World::with_agent();
+    let connection = world.check_in_with(&agent, reports(2));
+    assert_eq!(world.answer(connection).action_ids(), ["policy:p:1"]);
 }
 
 #[test]
