@@ -36,10 +36,11 @@ pub(super) struct Undo<'a> {
 impl Elastic {
     /// Enrols each agent: keys one by one, all documents in one request.
     pub(super) fn enroll(&self, enrollments: &[&Enrollment]) -> Vec<StoreResult> {
+        // the look comes first: it may find that the index is missing
+        let present = self.present(enrollments);
         if let Err(error) = self.ensure(Index::Agents) {
             return enrollments.iter().map(|_| Err(error.clone())).collect();
         }
-        let present = self.present(enrollments);
         let mut items = Vec::new();
         let mut attempts = Vec::new();
         for (enrollment, document) in enrollments.iter().zip(present) {

@@ -109,7 +109,14 @@ impl Elastic {
         let answer = self.once(&json("POST", "/_mget", &Lookups { docs: docs.collect() }))?;
         let answer: LookupsAnswer<'_> =
             serde_json::from_slice(&answer).map_err(|_| Trouble::garbled("look-ups"))?;
-        Ok(answer.docs.into_iter().map(document).collect())
+        let read = |(place, answer): (usize, &RawValue)| {
+            let looked_up = looked_up(answer)?;
+            if let (LookedUp::NoIndex, Some(wanted)) = (&looked_up, wanted.get(place)) {
+                self.is_missing(wanted.index);
+            }
+            Ok(looked_up.document())
+        };
+        Ok(answer.docs.into_iter().enumerate().map(read).collect())
     }
 }
 
@@ -123,21 +130,41 @@ impl Part {
     }
 }
 
+/// What a look-up came to.
+enum LookedUp {
+    Document(Document),
+    NoDocument,
+    NoIndex,
+}
+
+impl LookedUp {
+    /// A missing index holds nothing.
+    fn document(self) -> Option<Document> {
+        match self {
+            LookedUp::Document(document) => Some(document),
+            LookedUp::NoDocument | LookedUp::NoIndex => None,
+        }
+    }
+}
+
 /// One answer. An error is no "none", but for a missing index.
-fn document(answer: &RawValue) -> Single<Option<Document>> {
+fn looked_up(answer: &RawValue) -> Single<LookedUp> {
     let answer: LookupAnswer<'_> =
         serde_json::from_str(answer.get()).map_err(|_| Trouble::garbled("a look-up"))?;
     if let Some(error) = answer.error {
         let cause = Cause::read(error);
-        return if cause.is_missing_index() { Ok(None) } else { Err(Trouble::unknown(cause.text())) };
+        return match cause.is_missing_index() {
+            true => Ok(LookedUp::NoIndex),
+            false => Err(Trouble::unknown(cause.text())),
+        };
     }
     match (answer.found, answer.seq_no, answer.primary_term) {
-        (Some(false), ..) => Ok(None),
+        (Some(false), ..) => Ok(LookedUp::NoDocument),
         (Some(true), Some(seq_no), Some(primary_term)) => {
             let source = answer
                 .source
                 .map_or_else(|| crate::model::raw::raw(&serde_json::json!({})), RawValue::to_owned);
-            Ok(Some(Document { version: Version { seq_no, primary_term }, source }))
+            Ok(LookedUp::Document(Document { version: Version { seq_no, primary_term }, source }))
         }
         _ => Err(Trouble::garbled("a look-up")),
     }
@@ -148,7 +175,7 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Single<Option<Document>> {
-        document(&RawValue::from_string(json.to_owned()).unwrap())
+        looked_up(&RawValue::from_string(json.to_owned()).unwrap()).map(LookedUp::document)
     }
 
     #[test]

@@ -37,7 +37,7 @@ mod tokens;
 mod watch;
 mod writes;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -66,8 +66,8 @@ pub struct Elastic {
     expired_actions_kept: Duration,
     patience: Patience,
     facts: OnceLock<Facts>,
-    /// Indices that are known to be there.
-    made: Mutex<BTreeSet<Index>>,
+    /// Indices that were seen to be there, and when.
+    seen: Mutex<BTreeMap<Index, Duration>>,
     young_keys: Mutex<YoungKeys>,
     /// Other clusters that agents send to.
     remotes: Mutex<Remotes>,
@@ -94,7 +94,7 @@ impl Elastic {
             expired_actions_kept,
             patience: Patience::default(),
             facts: OnceLock::new(),
-            made: Mutex::default(),
+            seen: Mutex::default(),
             young_keys: Mutex::default(),
             remotes: Mutex::default(),
             watch_end: WatchEnd::default(),

@@ -16,6 +16,8 @@ pub(super) struct Patience {
     pub(super) key_looks_max: u32,
     /// Between them.
     key_look_wait: Duration,
+    /// So long an index that was seen is taken to be there still.
+    pub(super) index_believed: Duration,
     /// Nobody waits any more.
     over: Mutex<bool>,
     bell: Condvar,
@@ -29,6 +31,7 @@ impl Default for Patience {
             retry_wait_max: Duration::from_secs(10),
             key_looks_max: 60,
             key_look_wait: Duration::from_secs(1),
+            index_believed: Duration::from_secs(10),
             over: Mutex::default(),
             bell: Condvar::default(),
         }
@@ -42,6 +45,12 @@ impl Patience {
         let patience = Patience::default();
         patience.end();
         patience
+    }
+
+    /// Believes in no index that it does not see.
+    #[cfg(test)]
+    pub(super) fn without_belief(self) -> Self {
+        Patience { index_believed: Duration::ZERO, ..self }
     }
 
     /// Waits before the retry with this number, from 0 on.

@@ -1,7 +1,9 @@
 //! What has to be known of the cluster before it can be used, found out with the first question and kept: whether it has
 //! the fleet module, and whether it has keys. And indices that nobody else makes.
 
-use std::sync::PoisonError;
+use std::collections::BTreeMap;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::Elastic;
 use super::ask::{Single, json, plain};
@@ -57,21 +59,47 @@ impl Elastic {
         }
     }
 
-    /// Makes an index before the first write to it, where the cluster would make a wrong one: without a definition it takes
-    /// each text for prose. That it is there already is fine.
+    /// Sees to it that an index is there before something is written to it, where the cluster would make a wrong one: without
+    /// a definition it takes each text for prose. What was seen a moment ago is believed to be there; what operators write
+    /// is rare and believes nothing.
     pub(super) fn ensure(&self, index: Index) -> Result<(), StoreError> {
-        if self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(&index) {
+        let now = self.client.now();
+        let seen = self.seen().get(&index).copied();
+        let believed = match index {
+            Index::Policies | Index::Tokens | Index::Actions => Duration::ZERO,
+            Index::Agents | Index::Results | Index::Keys | Index::Secrets => self.patience.index_believed,
+        };
+        if seen.is_some_and(|seen| now < seen + believed) {
             return Ok(());
         }
         // the fleet module knows the usual names and makes them itself
         let is_ours = matches!(index, Index::Keys | Index::Secrets)
             || self.indices.are_own()
             || !self.facts()?.fleet_module;
-        if is_ours {
+        if is_ours && !(seen.is_some() && self.is_there(index)?) {
             self.make(index)?;
         }
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(index);
+        self.seen().insert(index, now);
         Ok(())
+    }
+
+    /// The cluster says that an index is missing: the next write to it has to make it.
+    pub(super) fn is_missing(&self, index: Index) {
+        self.seen().remove(&index);
+    }
+
+    /// Asked of the statistics, which the role of the service account allows.
+    fn is_there(&self, index: Index) -> Result<bool, StoreError> {
+        let path = format!("/{}/_stats/docs?filter_path=_shards.total", self.indices.name(index));
+        match self.call(&plain("GET", path)) {
+            Ok(_) => Ok(true),
+            Err(StoreError::Failed { status: 404, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, BTreeMap<Index, Duration>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn make(&self, index: Index) -> Result<(), StoreError> {

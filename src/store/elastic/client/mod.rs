@@ -100,7 +100,12 @@ impl Client {
 
     /// Whether one of the hosts works as far as is known: where none does, a request would only wait.
     pub(super) fn is_reachable(&self) -> bool {
-        self.health().any_works((self.clock)())
+        self.health().any_works(self.now())
+    }
+
+    /// The time since this client was made.
+    pub(super) fn now(&self) -> Duration {
+        (self.clock)()
     }
 
     /// Uses another token from the next request on; one that cannot be sent leaves the old in use.
@@ -126,7 +131,7 @@ impl Client {
         let mut tried = Vec::new();
         let mut last = SendError::NotSent { reason: "there are no hosts".to_owned() };
         while tried.len() < ATTEMPTS_MAX {
-            let Some(place) = self.health().pick((self.clock)(), &tried) else { break };
+            let Some(place) = self.health().pick(self.now(), &tried) else { break };
             tried.push(place);
             match self.attempt(place, request) {
                 Ok(response) => return Ok(response),
@@ -148,7 +153,7 @@ impl Client {
         let result = self.exchange(host, place, request);
         match &result {
             Err(failure) if failure.of_host => {
-                if let Some(aside) = self.health().failed(place, (self.clock)()) {
+                if let Some(aside) = self.health().failed(place, self.now()) {
                     // where there is only one, it is asked again all the same
                     let aside = match self.hosts.len() {
                         1 => String::new(),

@@ -1,5 +1,6 @@
 //! The first use of a cluster.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
@@ -36,8 +37,8 @@ fn what_a_cluster_can_do_is_asked_once() {
 
 #[test]
 fn trouble_says_nothing_of_what_a_cluster_can_do() {
-    let works = std::sync::Arc::new(AtomicBool::new(false));
-    let working = std::sync::Arc::clone(&works);
+    let works = Arc::new(AtomicBool::new(false));
+    let working = Arc::clone(&works);
     let cluster = Scripted::json(move |_| match working.load(Ordering::SeqCst) {
         true => (400, no_handler()),
         false => (503, json!({})),
@@ -78,6 +79,51 @@ fn an_index_is_made_before_the_first_write_to_it_and_once() {
     let definition: Value = serde_json::from_str(&made[0].body).unwrap();
     assert_eq!(definition["settings"]["index"]["number_of_shards"], 1);
     assert_eq!(definition["mappings"]["dynamic"], false);
+}
+
+/// A cluster without the module whose index of agents is there while `there` says so, and is made by us otherwise.
+fn that_may_lose_its_index(there: &Arc<AtomicBool>) -> Scripted {
+    let there = Arc::clone(there);
+    let missing = || json!({"error": {"type": "index_not_found_exception"}});
+    Scripted::json(move |asked| match (asked.method.as_str(), asked.path.split('?').next().unwrap()) {
+        ("PUT", _) => {
+            there.store(true, Ordering::SeqCst);
+            (200, json!({}))
+        }
+        ("GET", "/.fleet-agents/_stats/docs") if there.load(Ordering::SeqCst) => (200, json!({})),
+        ("GET", "/.fleet-agents/_stats/docs") => (404, missing()),
+        ("GET", _) => (400, no_handler()),
+        (_, "/_mget") => (200, json!({"docs": [{"error": missing()["error"]}]})),
+        _ => all_written(asked),
+    })
+}
+
+#[test]
+fn an_index_that_was_deleted_meanwhile_is_made_before_the_next_write() {
+    let there = Arc::new(AtomicBool::new(false));
+    let cluster = that_may_lose_its_index(&there);
+    let store = store_that_asks(&cluster);
+    let store = Elastic { patience: Patience::without_waits().without_belief(), ..store };
+    for made in [1, 1, 2] {
+        assert!(one(&store, update("a", "x")).is_ok());
+        assert_eq!(cluster.asked_of("PUT", "/.fleet-agents").len(), made);
+        there.store(made == 1 && cluster.asked_of("POST", "/_bulk").len() == 1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn an_index_that_a_look_up_misses_is_made_at_once() {
+    let there = Arc::new(AtomicBool::new(false));
+    let cluster = that_may_lose_its_index(&there);
+    let store = store_that_asks(&cluster);
+    assert!(one(&store, update("a", "x")).is_ok());
+    there.store(false, Ordering::SeqCst);
+    // it is believed to be there
+    assert!(one(&store, update("a", "x")).is_ok());
+    assert_eq!(cluster.asked_of("PUT", "/.fleet-agents").len(), 1);
+    assert!(matches!(one(&store, Operation::AgentById("a".into())), Ok(Answer::Agent(None))));
+    assert!(one(&store, update("a", "x")).is_ok());
+    assert_eq!(cluster.asked_of("PUT", "/.fleet-agents").len(), 2);
 }
 
 #[test]
