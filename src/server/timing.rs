@@ -182,7 +182,7 @@ impl Server {
     pub(super) fn flush_beats(&mut self) {
         let now = self.now;
         let due = self.fleet().beats.due_at().is_some_and(|due| due <= now.mono);
-        let rides = self.batcher.writes_waiting() && !self.fleet().beats.is_empty();
+        let rides = self.batcher.heartbeats_may_ride() && !self.fleet().beats.is_empty();
         if self.beats_under_way == 0 && (due || rides) {
             self.write_beats();
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{Lane, Lanes, Operation, StoreError};
+use crate::time::Timestamp;
 
 /// Operations in one batch.
 pub const BATCH_OPERATIONS_MAX: usize = 2_048;
@@ -96,9 +97,10 @@ impl<T> Batcher<T> {
         owners
     }
 
-    /// Whether a write is about to go, or on its way: something may ride along.
-    pub fn writes_waiting(&self) -> bool {
-        self.lanes.get(&Lane::Write).is_some_and(|lane| !lane.waiting.is_empty())
+    /// Whether a write is about to go that heartbeats may ride along with.
+    pub fn heartbeats_may_ride(&self) -> bool {
+        let beats = Operation::Heartbeats { agents: Vec::new(), at: Timestamp(0) };
+        (self.lane_of)(&beats) == Lane::Write && self.waiting(Lane::Write) > 0
     }
 
     /// Whether nothing waits and nothing is under way.
@@ -185,6 +187,22 @@ mod tests {
             batcher.next_batch().unwrap().operations.len(),
             BATCH_OPERATIONS_MAX.min(BATCH_BYTES_MAX / 200)
         );
+    }
+
+    #[test]
+    fn heartbeats_ride_only_where_they_go_with_the_writes() {
+        let may_ride = |plan: Lanes| {
+            let mut batcher = Batcher::new(plan);
+            assert!(!batcher.heartbeats_may_ride());
+            batcher.put(0, Operation::InvalidateKeys(vec![])).unwrap();
+            batcher.heartbeats_may_ride()
+        };
+        assert!(may_ride(Lanes::default()));
+        let apart = |operation: &Operation| match operation {
+            Operation::Heartbeats { .. } => Lane::Beats,
+            other => other.lane(),
+        };
+        assert!(!may_ride(Lanes { of: apart, ..Lanes::default() }));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::failure::{Cause, Cure, Trouble};
 use super::script::Script;
 use crate::store::StoreError;
 
-/// Bytes of one request; a single larger write goes alone.
-const BULK_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one request; a single larger write goes alone. Five thousand heartbeats fit in.
+const BULK_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// How often the cluster repeats an update that met another.
 const RETRY_ON_CONFLICT: u32 = 3;
 /// Longest `_id` that Elasticsearch takes.

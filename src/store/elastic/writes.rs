@@ -10,7 +10,7 @@ use super::bulk::{Item, Outcome, Refresh, is_id};
 use super::failure::Trouble;
 use super::indices::Index;
 use super::lookup::{Part, Wanted};
-use super::script::{ACKNOWLEDGE, CHANGE};
+use super::script::{ACKNOWLEDGE, CHANGE, HEARTBEAT};
 use crate::model::raw::raw;
 use crate::model::{Action, ActionResult, Change, Patch};
 use crate::store::{Answer, Operation, StoreError, StoreResult, documents};
@@ -34,6 +34,12 @@ struct ChangeParams<'a> {
     at: Option<&'a RawValue>,
     doc: BTreeMap<&'a str, &'a RawValue>,
     remove: Vec<&'a str>,
+}
+
+/// What [`HEARTBEAT`] is told.
+#[derive(Serialize)]
+struct HeartbeatParams {
+    at: String,
 }
 
 /// What [`ACKNOWLEDGE`] is told.
@@ -87,12 +93,13 @@ impl Elastic {
                 Ok(Plan::default())
             }
             UpdateAgent { agent, patch } => Ok(one(self.change(agent, patch))),
-            CheckIn { agent, at, patch } => {
-                Ok(Plan { items: self.check_ins(&[agent], *at, patch), ..Plan::default() })
-            }
+            CheckIn { agent, at, patch } => Ok(one(self.check_in(agent, *at, patch))),
             Heartbeats { agents, at } => {
-                let agents: Vec<&String> = agents.iter().filter(|agent| is_id(agent)).collect();
-                Ok(Plan { items: self.check_ins(&agents, *at, &Patch::new()), ..Plan::default() })
+                let (index, params) =
+                    (self.indices.name(Index::Agents), HeartbeatParams { at: at.rfc3339() });
+                let agents = agents.iter().filter(|agent| is_id(agent));
+                let items = agents.map(|agent| Item::update(index, agent, HEARTBEAT, &params)).collect();
+                Ok(Plan { items, ..Plan::default() })
             }
             PolicyAcknowledged { agent, policy_id, revision_idx, at } => {
                 let params = AcknowledgeParams { policy_id, revision_idx: *revision_idx, at: at.rfc3339() };
@@ -104,14 +111,13 @@ impl Elastic {
         }
     }
 
-    /// The same said by several agents, unless they have said something since.
-    fn check_ins(&self, agents: &[&String], at: Timestamp, patch: &Patch) -> Vec<Item> {
+    /// What an agent said, unless it has said something since.
+    fn check_in(&self, agent: &str, at: Timestamp, patch: &Patch) -> Item {
         let at = raw(&at.rfc3339());
         let mut params = ChangeParams::of(patch);
         params.at = Some(&at);
         params.doc.extend([("last_checkin", &*at), ("updated_at", &*at)]);
-        let index = self.indices.name(Index::Agents);
-        agents.iter().map(|agent| Item::update(index, agent, CHANGE, &params)).collect()
+        Item::update(self.indices.name(Index::Agents), agent, CHANGE, &params)
     }
 
     fn result(&self, result: &ActionResult) -> Item {

@@ -83,10 +83,19 @@ fn a_request_stays_small_and_a_large_write_goes_alone() {
     let answers = store(&cluster).run(batch);
     assert!(answers.iter().all(Result::is_ok));
     let requests = bulk(&cluster);
-    assert!(requests.iter().all(|asked| asked.body.len() <= 1024 * 1024 || writes_of(asked) == 1));
+    assert!(requests.iter().all(|asked| asked.body.len() <= 2 * 1024 * 1024 || writes_of(asked) == 1));
     let written: Vec<String> = requests.iter().flat_map(agents_in).collect();
     assert_eq!(written[..20], agents);
     assert_eq!(written[20], "99");
+}
+
+#[test]
+fn heartbeats_of_thousands_are_one_request() {
+    let cluster = Scripted::json(all_written);
+    let agents: Vec<String> = (0..5_000).map(|number| format!("{number:036}")).collect();
+    assert!(one(&store(&cluster), Operation::Heartbeats { agents: agents.clone(), at: NOW }).is_ok());
+    let requests = bulk(&cluster);
+    assert_eq!((requests.len(), agents_in(&requests[0])), (1, agents));
 }
 
 #[test]
