@@ -37,7 +37,13 @@ pub(super) struct KeyPurpose<'a> {
 
 /// Keys made lately, oldest first.
 #[derive(Default)]
-pub(super) struct YoungKeys(VecDeque<String>);
+pub(super) struct YoungKeys(VecDeque<YoungKey>);
+
+struct YoungKey {
+    id: String,
+    /// The cluster has shown it once. Another copy of its list may lag still.
+    shown: bool,
+}
 
 #[derive(Deserialize)]
 struct Authenticated {
@@ -93,7 +99,17 @@ impl YoungKeys {
         if self.0.len() >= YOUNG_KEYS_MAX {
             self.0.pop_front();
         }
-        self.0.push_back(id.to_owned());
+        self.0.push_back(YoungKey { id: id.to_owned(), shown: false });
+    }
+
+    fn get(&self, id: &str) -> Option<&YoungKey> {
+        self.0.iter().find(|young| young.id == id)
+    }
+
+    fn is_shown(&mut self, id: &str) {
+        if let Some(young) = self.0.iter_mut().find(|young| young.id == id) {
+            young.shown = true;
+        }
     }
 }
 
@@ -147,7 +163,7 @@ impl Elastic {
         }
         let (young, old): (Vec<String>, Vec<String>) = {
             let young = self.young_keys();
-            ids.iter().filter(|id| !id.is_empty()).cloned().partition(|id| young.0.contains(id))
+            ids.iter().filter(|id| !id.is_empty()).cloned().partition(|id| young.get(id).is_some())
         };
         self.invalidate_visible(&self.client, &old)?;
         self.invalidate_young(young)
@@ -207,7 +223,7 @@ impl Elastic {
         }
         let mut done = answer.invalidated_api_keys;
         done.extend(answer.previously_invalidated_api_keys);
-        self.young_keys().0.retain(|id| !done.contains(id));
+        self.young_keys().0.retain(|young| !done.contains(&young.id));
         Ok(done)
     }
 
@@ -227,7 +243,11 @@ impl Elastic {
             Ok(answer) => {
                 let found: KeysFound =
                     serde_json::from_slice(&answer).map_err(|_| Trouble::garbled("a key").error)?;
-                Ok(found.api_keys.into_iter().next())
+                let found = found.api_keys.into_iter().next();
+                if found.is_some() {
+                    self.young_keys().is_shown(id);
+                }
+                Ok(found)
             }
             Err(StoreError::Failed { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
@@ -236,7 +256,12 @@ impl Elastic {
 
     /// Whether a key was made so lately that the cluster may not show it yet.
     pub(super) fn is_young(&self, id: &str) -> bool {
-        self.young_keys().0.iter().any(|young| young == id)
+        self.young_keys().get(id).is_some()
+    }
+
+    /// Whether a key is as it was made: what the cluster has never shown nobody has changed.
+    pub(super) fn is_as_made(&self, id: &str) -> bool {
+        self.young_keys().get(id).is_some_and(|young| !young.shown)
     }
 
     fn young_keys(&self) -> std::sync::MutexGuard<'_, YoungKeys> {

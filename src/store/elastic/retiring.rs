@@ -17,7 +17,8 @@ impl Elastic {
     pub(super) fn clean_output_keys(&self, agent: &str) -> Result<(), StoreError> {
         let Some(outputs) = self.outputs_of(agent)? else { return Ok(()) };
         let in_use: Vec<&str> = outputs.values().map(|output| output.api_key_id.as_str()).collect();
-        for id in in_use.iter().filter(|id| !id.is_empty()) {
+        // one that was just made has no older roles, and would be waited for until the cluster shows it
+        for id in in_use.iter().filter(|id| !id.is_empty() && !self.is_as_made(id)) {
             // a key of another cluster, or one that is gone, is not found here, and needs nothing
             let Some(key) = self.good_key(&self.client, id)? else { continue };
             if let Some(roles) = current(&key.role_descriptors) {
