@@ -59,8 +59,11 @@ pub enum RenderError {
         /// What it says.
         kind: String,
     },
-    /// An output that needs keys does not say what they may do.
-    #[error("its output_permissions say nothing of the output {output}")]
+    /// Agents would need keys for an output, and nothing says what these may do.
+    #[error(
+        "its output {output} brings no credentials (api_key, or username and password), and output_permissions do not say \
+         what a key for it may do"
+    )]
     Permissions {
         /// Name of the output.
         output: String,
@@ -147,9 +150,10 @@ fn parts(policy: &Policy, secrets: &Secrets, makes_keys: bool) -> Result<Parts, 
     let mut resolver = Resolver::new(secrets, present(&data, "secret_references").is_some());
     let outputs = present(&data, "outputs").ok_or(RenderError::NoOutputs)?;
     let mut blocks = outputs::read(outputs)?;
+    let with_credentials = outputs::with_credentials(&blocks);
     resolver.members("outputs", blocks.iter_mut());
     let needs = match makes_keys {
-        true => outputs::needs(&blocks, data.get("output_permissions").copied())?,
+        true => outputs::needs(&blocks, &with_credentials, data.get("output_permissions").copied())?,
         false => Vec::new(),
     };
     let mut exporters = None;

@@ -1,6 +1,8 @@
 //! Outputs, and exporters that send to one: what a revision needs so that an agent can use them, and how they are told
 //! (checkin.md, "Per output type"). What depends on the agent is a template with holes for its keys.
 
+use std::collections::BTreeSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
@@ -60,15 +62,30 @@ fn kind(block: &Value) -> &str {
     block.get("type").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// What the outputs need, in the order of their names.
+/// The elasticsearch outputs that bring credentials along, as in a standalone elastic-agent.yml: they are told as they are
+/// written. To be asked before secrets are put in: a missing one leaves an empty text.
+pub(super) fn with_credentials(outputs: &Map<String, Value>) -> BTreeSet<String> {
+    let has = |block: &Value, name: &str| {
+        let is_written = block.get(name).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+        is_written || block.pointer(&format!("/secrets/{name}")).is_some()
+    };
+    let brings = |block: &Value| {
+        kind(block) == ELASTICSEARCH
+            && (has(block, "api_key") || (has(block, "username") && has(block, "password")))
+    };
+    outputs.iter().filter(|(_, block)| brings(block)).map(|(output, _)| output.clone()).collect()
+}
+
+/// What the outputs need, in the order of their names; those `with_credentials` need nothing.
 pub(super) fn needs(
     outputs: &Map<String, Value>,
+    with_credentials: &BTreeSet<String>,
     permissions: Option<&RawValue>,
 ) -> Result<Vec<KeyNeed>, RenderError> {
     let mut all: Map<String, Value> =
         permissions.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
     let mut needs = Vec::new();
-    for (output, block) in outputs {
+    for (output, block) in outputs.iter().filter(|(output, _)| !with_credentials.contains(*output)) {
         let cluster = match kind(block) {
             ELASTICSEARCH => OutputCluster::Own,
             REMOTE => OutputCluster::Remote(Secret::new(block.to_string())),
@@ -113,6 +130,12 @@ impl Tail {
         needs: &[KeyNeed],
     ) -> Result<Self, RenderError> {
         let place = |output: &str| needs.iter().position(|need| need.output == output);
+        // those of them that have no keys bring credentials along, and so do their exporters
+        let as_written: Vec<String> = outputs
+            .iter()
+            .filter(|(output, block)| kind(block) == ELASTICSEARCH && place(output).is_none())
+            .map(|(output, _)| format!("{ELASTICSEARCH}/{output}"))
+            .collect();
         let mut tail = Tail { pieces: Vec::new() };
         tail.text("\"outputs\":{");
         for (index, (output, block)) in outputs.into_iter().enumerate() {
@@ -125,6 +148,11 @@ impl Tail {
             let none = |_| RenderError::Exporter { exporter: "exporters".to_owned() };
             let exporters: Map<String, Value> = serde_json::from_str(exporters).map_err(none)?;
             for (index, (exporter, block)) in exporters.into_iter().enumerate() {
+                if as_written.contains(&exporter) {
+                    tail.member(index, &exporter);
+                    tail.block(block, None);
+                    continue;
+                }
                 let need = exporter.strip_prefix("elasticsearch/").and_then(place);
                 let Some(need) = need.filter(|_| block.is_object()) else {
                     return Err(RenderError::Exporter { exporter });

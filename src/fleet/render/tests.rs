@@ -59,7 +59,7 @@ fn data() -> Value {
     json!({
         "id": "p", "revision": 3, "inputs": [],
         "outputs": {
-            "default": {"type": "elasticsearch", "hosts": ["http://h"], "api_key": "never"},
+            "default": {"type": "elasticsearch", "hosts": ["http://h"], "api_key": ""},
             "far": {"type": "remote_elasticsearch", "hosts": ["https://r"], "service_token": "",
                 "secrets": {"service_token": {"id": "token"}, "ssl": {"key": {"id": "tls"}}}},
             "queue": {"type": "kafka", "hosts": ["k"]},
@@ -169,6 +169,52 @@ fn an_output_that_needs_keys_needs_permissions() {
     let revision = with_keys(&data).unwrap();
     assert!(revision.needs.is_empty());
     assert_eq!(delivered(&revision, "a", &[])["outputs"]["q"]["api_key"], "as written");
+}
+
+#[test]
+fn an_output_that_brings_credentials_is_told_as_it_is_written() {
+    let mut data = data();
+    let own = [
+        json!({"type": "elasticsearch", "hosts": ["http://h"], "api_key": "own:key"}),
+        json!({"type": "elasticsearch", "hosts": ["http://h"], "username": "u", "password": "p"}),
+        json!({"type": "elasticsearch", "secrets": {"api_key": {"id": "tls"}}}),
+        json!({"type": "elasticsearch", "secrets": {"api_key": {"id": "gone"}}}),
+    ];
+    data["exporters"] = json!({"elasticsearch/own": {"api_key": "b3duOmtleQ=="}, "elasticsearch/far": {}});
+    for block in own {
+        data["outputs"]["own"] = block.clone();
+        let revision = with_keys(&data).unwrap();
+        let needs: Vec<&str> = revision.needs.iter().map(|need| need.output.as_str()).collect();
+        assert_eq!(needs, ["default", "far"]);
+        let policy = delivered(&revision, "a", &[key("i:s"), key("j:t")]);
+        match block.get("secrets").map(|secrets| &secrets["api_key"]["id"]) {
+            None => assert_eq!(policy["outputs"]["own"], block),
+            Some(id) if id == "tls" => assert_eq!(policy["outputs"]["own"]["api_key"], "PEM\n\"x\""),
+            Some(_) => assert_eq!(policy["outputs"]["own"]["api_key"], ""),
+        }
+        assert_eq!(policy["exporters"]["elasticsearch/own"]["api_key"], "b3duOmtleQ==");
+        assert_eq!(policy["exporters"]["elasticsearch/far"]["api_key"], "ajp0");
+    }
+    // nothing to make at all: the answer is the same for every agent
+    let alone = json!({"outputs": {"default": {"type": "elasticsearch", "api_key": "own:key"}}});
+    let revision = with_keys(&alone).unwrap();
+    assert!(revision.needs.is_empty());
+    assert_eq!(delivered(&revision, "a", &[])["outputs"]["default"]["api_key"], "own:key");
+}
+
+#[test]
+fn half_of_a_users_credentials_is_none() {
+    for block in [
+        json!({"type": "elasticsearch", "username": "u"}),
+        json!({"type": "elasticsearch", "password": "p", "username": ""}),
+        json!({"type": "elasticsearch", "api_key": ""}),
+        json!({"type": "elasticsearch", "api_key": 7}),
+    ] {
+        let data = json!({"outputs": {"default": block}});
+        let error = with_keys(&data).unwrap_err();
+        assert_eq!(error, RenderError::Permissions { output: "default".into() });
+        assert!(error.to_string().contains("default brings no credentials"), "{error}");
+    }
 }
 
 #[test]
