@@ -28,6 +28,7 @@ use crate::http::gzip::Gzip;
 use crate::metrics::Counters;
 use crate::model::raw::Raw;
 use crate::model::{Action, ApiKey, EnrollmentToken};
+use crate::store::ClusterFacts;
 use crate::time::Now;
 
 use beats::Beats;
@@ -82,6 +83,8 @@ pub struct Fleet {
     pub strikes: Strikes,
     /// How the store does.
     pub health: Health,
+    /// What the store is, where it is a cluster and as far as it is known.
+    pub cluster: Option<ClusterFacts>,
     /// Enrollment tokens by key id.
     pub tokens: Cache<String, Arc<EnrollmentToken>>,
     /// `_seq_no` by ack token.

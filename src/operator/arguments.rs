@@ -78,6 +78,9 @@ pub enum PolicyCommand {
         /// The policy; without it the file's `id`, else the file's name without its ending.
         #[arg(long)]
         id: Option<String>,
+        /// Also where Kibana keeps policies, which may overwrite this one.
+        #[arg(long)]
+        force: bool,
     },
     /// List all policies.
     List,
@@ -329,7 +332,7 @@ mod tests {
         let lines = [
             "check-config",
             "status --json",
-            "policy apply f --id x",
+            "policy apply f --id x --force",
             "policy show x --revision 3",
             "policy delete x",
             "token create --policy p --name n",

@@ -27,6 +27,14 @@ impl<W: Write> Output<W> {
         Ok(writeln!(self.to, "{}", harmless(line))?)
     }
 
+    /// What people are to be warned of, on standard error; programs read it in the answer.
+    pub(super) fn warn<'a>(&self, warnings: impl Iterator<Item = &'a str>) {
+        for warning in warnings.filter(|_| !self.json) {
+            // nobody reads it: the work is done all the same
+            let _ = writeln!(io::stderr(), "fleet-server: warning: {}", harmless(warning));
+        }
+    }
+
     /// Tables for people, an empty line between two, or the whole answer.
     pub(super) fn show(
         &mut self,

@@ -24,12 +24,15 @@ pub(super) fn run<W: Write>(
     output: &mut Output<W>,
 ) -> Result<(), Failure> {
     match command {
-        PolicyCommand::Apply { file, id } => {
+        PolicyCommand::Apply { file, id, force } => {
             let (id, text) = read(&file, id)?;
-            let answer = client.put(&format!("{PATH}/{}/full", encoded(&id)), &text)?;
+            let query = if force { "?force=true" } else { "" };
+            let answer = client.put(&format!("{PATH}/{}/full{query}", encoded(&id)), &text)?;
             let line =
                 format!("policy {id}: revision {}, {}", answer["item"]["revision"], text_of_action(&answer));
-            output.say(&answer, &line)
+            output.say(&answer, &line)?;
+            output.warn(items(&answer, "/warnings").iter().filter_map(Value::as_str));
+            Ok(())
         }
         PolicyCommand::List => {
             let list = json!({ "items": all_items(client, PATH)? });

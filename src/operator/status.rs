@@ -9,7 +9,7 @@ use super::client::Client;
 use super::failure::{FAILURE, Failure, NO_SERVER};
 use super::output::Output;
 use super::table::Table;
-use super::value::text;
+use super::value::{NOTHING, text};
 
 /// Asks and tells.
 pub(super) fn run<W: Write>(client: &Client, output: &mut Output<W>) -> Result<ExitCode, Failure> {
@@ -35,6 +35,7 @@ fn fields(status: &Value) -> Table {
         "Version",
         format!("{} (own version {})", text(status, "/version/number"), text(status, "/version/own")),
     );
+    fields.field("Store", store(&status["store"]));
     fields.field("Up for", duration(status["uptime_seconds"].as_u64().unwrap_or_default()));
     fields.field("Agents waiting", text(status, "/agents/parked"));
     fields.field("Policies", text(status, "/policies"));
@@ -42,6 +43,20 @@ fn fields(status: &Value) -> Table {
     fields.field("Requests refused", text(status, "/counters/refused"));
     fields.field("Requests failed", text(status, "/counters/failed"));
     fields
+}
+
+fn store(store: &Value) -> String {
+    match (store["kind"].as_str(), store["version"].as_str()) {
+        (Some("elasticsearch"), None) => "Elasticsearch, not reached yet".to_owned(),
+        (Some("elasticsearch"), Some(version)) => {
+            let watch = match store["watch"].as_str() {
+                Some("fleet_module") => "its fleet module tells what changes",
+                _ => "it has no fleet module: its statistics are looked at",
+            };
+            format!("Elasticsearch {version}; {watch}")
+        }
+        (kind, _) => kind.unwrap_or(NOTHING).to_owned(),
+    }
 }
 
 /// As people say it, two units.
@@ -58,6 +73,19 @@ fn duration(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_store_is_told_as_far_as_it_is_known() {
+        let shown = |text: &str| store(&serde_json::from_str(text).unwrap());
+        assert_eq!(shown(r#"{"kind":"embedded"}"#), "embedded");
+        assert!(shown(r#"{"kind":"elasticsearch"}"#).contains("not reached"));
+        let reached = |watch: &str| {
+            shown(&format!(r#"{{"kind":"elasticsearch","version":"9.4.3","watch":"{watch}"}}"#))
+        };
+        assert!(reached("fleet_module").starts_with("Elasticsearch 9.4.3; its fleet module"));
+        assert!(reached("statistics").contains("no fleet module"));
+        assert_eq!(shown("null"), "-");
+    }
 
     #[test]
     fn durations_have_two_units() {

@@ -79,13 +79,12 @@ impl Server {
 
     /// The same, told how the store takes operations.
     pub fn with_lanes(config: Arc<Config>, lanes: Lanes, seed: [u8; 32], now: Now) -> Self {
-        let newest = Version::parse(STACK_VERSION).expect("the constant is a version");
         let operations_max = match config.server.bulk.dispatches_pending_max {
             0 => usize::MAX,
             set => set,
         };
         let mut server = Server {
-            fleet: Some(Box::new(Fleet::new(config.clone(), newest, seed))),
+            fleet: Some(Box::new(Fleet::new(config.clone(), own_version(), seed))),
             loan: Rc::default(),
             limits: Limits {
                 head_bytes_max: config.server.limits.header_bytes_max,
@@ -190,4 +189,9 @@ impl Server {
     fn http(&mut self, connection: ConnectionId) -> Option<&mut HttpConnection> {
         self.connections.get_mut(connection).map(|connection| &mut connection.http)
     }
+}
+
+/// The version whose protocol we speak.
+fn own_version() -> Version {
+    Version::parse(STACK_VERSION).expect("the constant is a version")
 }

@@ -1,9 +1,10 @@
 //! News from the watch: revisions, actions, the store's health.
 
+use super::{Server, own_version};
+use crate::api::user_agent::Version;
 use crate::handlers::policy;
-use crate::store::Changes;
-
-use super::Server;
+use crate::store::{Changes, ClusterFacts};
+use crate::version::STACK_VERSION;
 
 impl Server {
     pub(super) fn changed(&mut self, changes: Changes) {
@@ -29,7 +30,31 @@ impl Server {
                 self.fleet_mut().actions_start_over();
             }
             Changes::Health(health) => self.store_health(health),
+            Changes::Cluster(facts) => self.cluster_is(facts),
         }
+    }
+
+    /// Agents may be as new as the cluster, where that is newer than we are. Of a difference operators are told, no more.
+    fn cluster_is(&mut self, facts: ClusterFacts) {
+        let ours = own_version();
+        let way = if facts.fleet_module { "its fleet module tells" } else { "its statistics tell" };
+        ::log::info!("the store is Elasticsearch {}; {way} what changes", facts.version);
+        let theirs = Version::parse(&facts.version);
+        let fleet = self.fleet_mut();
+        match theirs {
+            None => ::log::warn!("the version {:?} of Elasticsearch is not understood", facts.version),
+            Some(theirs) if theirs < ours => ::log::warn!(
+                "Elasticsearch {} is older than this server ({STACK_VERSION}): what it does not know yet may fail",
+                facts.version
+            ),
+            Some(theirs) if theirs > ours => ::log::warn!(
+                "Elasticsearch {} is newer than this server ({STACK_VERSION}), and agents may be as new: update the server",
+                facts.version
+            ),
+            Some(_) => {}
+        }
+        fleet.newest_agent = theirs.map_or(ours, |theirs| theirs.max(ours));
+        fleet.cluster = Some(facts);
     }
 
     fn store_health(&mut self, health: Result<(), String>) {

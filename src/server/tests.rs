@@ -2,6 +2,7 @@
 
 mod bodies;
 mod checking_in;
+mod cluster;
 mod delivering;
 mod enrolling;
 mod leaving;

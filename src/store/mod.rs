@@ -69,4 +69,17 @@ pub enum Changes {
     ActionsStartOver,
     /// The store works (again), or the reason why it does not.
     Health(Result<(), String>),
+    /// What is known of the cluster that is the store, when that is first known and when it changes.
+    Cluster(ClusterFacts),
+}
+
+/// What is known of a cluster that is the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterFacts {
+    /// As it says itself: `9.4.3`.
+    pub version: String,
+    /// Whether it tells changes by its fleet module; otherwise its statistics are looked at.
+    pub fleet_module: bool,
+    /// Whether Kibana, with saved objects of its own, writes policies to it.
+    pub holds_kibana: bool,
 }

@@ -50,7 +50,7 @@ impl Sim {
                     news.policies_at = news.policies_at.max(at);
                     at
                 }
-                Changes::Health(_) => soonest,
+                Changes::Health(_) | Changes::Cluster(_) => soonest,
             };
             let repeats =
                 !matches!(changes, Changes::PolicyDeleted(_)) && !self.calm && self.dice.percent(20);

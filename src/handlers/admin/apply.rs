@@ -1,4 +1,5 @@
-//! `PUT /api/fleet/agent_policies/{id}/full` (ours): a new revision of a policy, unless nothing changed.
+//! `PUT /api/fleet/agent_policies/{id}/full` (ours): a new revision of a policy, unless nothing changed. Where Kibana keeps
+//! policies it would overwrite this one: there it is refused without `force=true`.
 
 use std::sync::Arc;
 
@@ -6,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::error::Refusal;
 use super::policy_text::{self, PolicyText};
+use super::query::Query;
 use super::{Answered, answer, body, facts};
 use crate::fleet::render::{RenderError, Revision};
 use crate::handlers::Request;
@@ -18,17 +20,23 @@ use crate::time::Timestamp;
 const ATTEMPTS_MAX: usize = 5;
 
 /// What becomes of a text.
-enum Verdict {
-    /// The newest revision says the same.
-    Unchanged,
-    /// This is to be written.
-    Write(Box<Policy>),
+struct Verdict {
+    /// What is to be written; nothing if the newest revision says the same.
+    write: Option<Box<Policy>>,
+    /// Why no agent will get it as it is.
+    warning: Option<String>,
 }
 
 /// Stores the text of the body as the newest revision.
 pub(super) async fn apply(cx: Cx, request: Request) -> Answered {
-    let id: Arc<str> = Arc::from(request.id);
+    let id: Arc<str> = Arc::from(request.id.as_str());
     policy_text::check_id(&id).map_err(Refusal::BadRequest)?;
+    let force = Query::read(&request.head, &["force"])?.flag("force")?;
+    if !force && cx.fleet(|fleet| fleet.cluster.as_ref().is_some_and(|facts| facts.holds_kibana)) {
+        return Err(Refusal::Conflict(format!(
+            "the cluster holds Kibana's saved objects, and Kibana would overwrite policy {id}: change it there, or use --force"
+        )));
+    }
     let text = body(&cx, policy_text::TEXT_BYTES_MAX).await?;
     let text = cx.work(move || read(&text)).await.ok_or(Refusal::Internal)??;
     let text = Arc::new(text);
@@ -38,22 +46,24 @@ pub(super) async fn apply(cx: Cx, request: Request) -> Answered {
         let (text, id_of_policy, now) = (text.clone(), id.clone(), cx.now().wall);
         let makes_keys = cx.fleet(|fleet| fleet.makes_output_keys);
         let verdict = cx.work(move || judge(&text, &id_of_policy, newest.as_deref(), now, makes_keys));
-        let policy = match verdict.await.ok_or(Refusal::Internal)?? {
-            Verdict::Unchanged => return applied(&id, revision_idx, "unchanged"),
-            Verdict::Write(policy) => policy,
-        };
+        let Verdict { write, warning } = verdict.await.ok_or(Refusal::Internal)??;
+        let Some(policy) = write else { return applied(&id, revision_idx, "unchanged", warning) };
         match cx.store(Operation::CreateRevision(policy)).await {
             Err(StoreError::Conflict) => {}
             Err(error) => return Err(error.into()),
-            Ok(_) if revision_idx == 0 => return applied(&id, 1, "created"),
-            Ok(_) => return applied(&id, revision_idx + 1, "updated"),
+            Ok(_) if revision_idx == 0 => return applied(&id, 1, "created", warning),
+            Ok(_) => return applied(&id, revision_idx + 1, "updated", warning),
         }
     }
     Err(Refusal::Conflict(format!("policy {id} is being changed by others all the time: try again")))
 }
 
-fn applied(id: &str, revision_idx: i64, action: &str) -> Answered {
-    answer(&json!({ "action": action, "item": { "id": id, "revision": revision_idx } }))
+fn applied(id: &str, revision_idx: i64, action: &str, warning: Option<String>) -> Answered {
+    let mut body = json!({ "action": action, "item": { "id": id, "revision": revision_idx } });
+    if let Some(warning) = warning {
+        body["warnings"] = json!([warning]);
+    }
+    answer(&body)
 }
 
 fn read(text: &[u8]) -> Result<PolicyText, Refusal> {
@@ -72,9 +82,7 @@ fn judge(
     let mut data = text.fields.clone();
     data.insert("id".into(), id.into());
     data.remove("revision");
-    if newest.is_some_and(|newest| without_revision(newest).as_ref() == Some(&data)) {
-        return Ok(Verdict::Unchanged);
-    }
+    let is_same = newest.is_some_and(|newest| without_revision(newest).as_ref() == Some(&data));
     let revision_idx = newest.map_or(0, |newest| newest.revision_idx) + 1;
     data.insert("revision".into(), revision_idx.into());
     let policy = Policy {
@@ -86,10 +94,14 @@ fn judge(
         namespaces: newest.map(|newest| newest.namespaces.clone()).unwrap_or_default(),
         default_fleet_server: newest.is_some_and(|newest| newest.default_fleet_server),
     };
-    // what cannot be rendered would be stored and never delivered
-    Revision::render(&policy, &Secrets::default(), makes_keys)
-        .map_err(|error| undeliverable(text, &error))?;
-    Ok(Verdict::Write(Box::new(policy)))
+    let warning = match Revision::render(&policy, &Secrets::default(), makes_keys) {
+        Ok(_) => None,
+        // what is missing is the cluster's business, and Kibana's where that writes policies
+        Err(error @ RenderError::Permissions { .. }) => Some(undeliverable(text, &error)),
+        // what cannot be rendered would be stored and never delivered
+        Err(error) => return Err(Refusal::BadRequest(undeliverable(text, &error))),
+    };
+    Ok(Verdict { write: (!is_same).then(|| Box::new(policy)), warning })
 }
 
 fn without_revision(policy: &Policy) -> Option<serde_json::Map<String, Value>> {
@@ -98,6 +110,6 @@ fn without_revision(policy: &Policy) -> Option<serde_json::Map<String, Value>> {
     Some(data)
 }
 
-fn undeliverable(text: &PolicyText, error: &RenderError) -> Refusal {
-    Refusal::BadRequest(text.wrong("outputs", format!("the policy cannot be delivered: {error}")).to_string())
+fn undeliverable(text: &PolicyText, error: &RenderError) -> String {
+    text.wrong("outputs", format!("the policy cannot be delivered: {error}")).to_string()
 }

@@ -65,6 +65,15 @@ impl Query {
         }
     }
 
+    /// `true` or `false`; false where it is absent.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Refusal> {
+        match self.text(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Refusal::BadRequest(format!("query parameter {name}: expected true or false"))),
+        }
+    }
+
     /// `page` and `perPage`.
     pub(super) fn page(&self) -> Result<Page, Refusal> {
         let number = self.number("page", 1)?.unwrap_or(1);

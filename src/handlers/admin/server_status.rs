@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Answered, answer};
+use crate::config::Store;
 use crate::fleet::Fleet;
 use crate::handlers::Request;
 use crate::task::Cx;
@@ -14,6 +15,20 @@ pub(super) async fn show(cx: Cx, _request: Request) -> Answered {
     let mut status = cx.fleet(|fleet| describe(fleet));
     status["uptime_seconds"] = json!(now.mono.as_secs());
     answer(&status)
+}
+
+/// Which store it is, and of a cluster what is known by now.
+fn store(fleet: &Fleet) -> Value {
+    match (&fleet.config.store, &fleet.cluster) {
+        (Store::Embedded(_), _) => json!({ "kind": "embedded" }),
+        (Store::Elasticsearch(_), None) => json!({ "kind": "elasticsearch" }),
+        (Store::Elasticsearch(_), Some(facts)) => json!({
+            "kind": "elasticsearch",
+            "version": facts.version,
+            "watch": if facts.fleet_module { "fleet_module" } else { "statistics" },
+            "kibana": facts.holds_kibana,
+        }),
+    }
 }
 
 fn describe(fleet: &Fleet) -> Value {
@@ -30,6 +45,7 @@ fn describe(fleet: &Fleet) -> Value {
         },
         "agents": { "parked": fleet.lot.parked() },
         "policies": fleet.policies.iter().count(),
+        "store": store(fleet),
         "counters": {
             "requests": counters.requests,
             "succeeded": counters.succeeded,

@@ -104,9 +104,10 @@ impl Fixture {
         self.ask(operation).expect_err("it should have failed")
     }
 
-    /// The next news of the watch.
+    /// The next news of the watch, but for what it says of the cluster.
     pub(in crate::store) fn next(&self) -> Option<Changes> {
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner).next()
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::from_fn(|| watch.next()).find(|changes| !matches!(changes, Changes::Cluster(_)))
     }
 
     /// Enrols an agent with a document of the usual fields; its key.

@@ -1,6 +1,7 @@
 //! Policies: applied, shown, deleted.
 
 use super::*;
+use crate::store::{Changes, ClusterFacts};
 
 const PATH: &str = "/api/fleet/agent_policies/hosts/full";
 
@@ -120,4 +121,61 @@ fn a_parked_agent_gets_the_new_revision_at_once() {
     let policy = &answer["actions"][0]["data"]["policy"];
     assert_eq!(policy["inputs"][0]["type"], "filestream");
     assert_eq!(policy["unenroll_timeout"], Value::Null, "only what agents know is delivered");
+}
+
+/// What a cluster with Kibana says of itself.
+fn facts(holds_kibana: bool) -> Changes {
+    Changes::Cluster(ClusterFacts { version: "9.6.0".to_owned(), fleet_module: false, holds_kibana })
+}
+
+#[test]
+fn where_kibana_keeps_policies_a_policy_is_applied_only_by_force() {
+    let mut world = World::on_cluster();
+    world.tell_news(facts(true));
+    let text = TEXT.replace("{type: elasticsearch,", "{type: elasticsearch, api_key: 'a:b',");
+    let message = world.refused(409, "PUT", PATH, &text);
+    assert!(
+        message.contains("Kibana would overwrite policy hosts") && message.contains("--force"),
+        "{message}"
+    );
+    assert_eq!(world.refused(409, "PUT", &format!("{PATH}?force=false"), &text), message);
+    world.refused(400, "PUT", &format!("{PATH}?force=perhaps"), &text);
+    world.refused(404, "GET", PATH, "");
+    let (status, answer) = world.call("PUT", &format!("{PATH}?force=true"), &text);
+    assert_eq!((status, &answer["action"]), (200, &json!("created")), "{answer}");
+    world.tell_news(facts(false));
+    assert_eq!(apply(&mut world, &text), ("unchanged".into(), 1));
+}
+
+#[test]
+fn an_output_that_nobody_can_use_is_warned_of() {
+    let mut world = World::on_cluster();
+    let warned = |world: &mut World, text: &str| {
+        let (status, answer) = world.call("PUT", PATH, text);
+        assert_eq!(status, 200, "{answer}");
+        answer["warnings"][0].as_str().map(str::to_owned)
+    };
+    for _ in 0..2 {
+        // the second time it is unchanged, and as useless as before
+        let warning = warned(&mut world, TEXT).unwrap();
+        assert!(warning.starts_with("line 1: the policy cannot be delivered"), "{warning}");
+        assert!(warning.contains("its output default brings no credentials"), "{warning}");
+    }
+    let key = TEXT.replace("{type: elasticsearch,", "{type: elasticsearch, api_key: 'a:b',");
+    assert_eq!(warned(&mut world, &key), None);
+    let permitted = format!("{TEXT}output_permissions: {{default: {{r: {{cluster: [monitor]}}}}}}\n");
+    assert_eq!(warned(&mut world, &permitted), None);
+    assert_eq!(world.well("GET", PATH, Value::Null)["item"]["revision"], 3);
+}
+
+#[test]
+fn the_status_tells_what_is_known_of_the_store() {
+    let store = |world: &mut World| world.well("GET", "/api/status", Value::Null)["store"].clone();
+    assert_eq!(store(&mut World::new()), json!({ "kind": "embedded" }));
+    let mut world = World::on_cluster();
+    assert_eq!(store(&mut world), json!({ "kind": "elasticsearch" }));
+    world.tell_news(facts(false));
+    let known =
+        json!({ "kind": "elasticsearch", "version": "9.6.0", "watch": "statistics", "kibana": false });
+    assert_eq!(store(&mut world), known);
 }

@@ -13,7 +13,7 @@ use crate::model::raw::raw;
 use crate::model::{Agent, ApiKey, Patch};
 use crate::server::{Effect, Event, Server};
 use crate::slots::SlotId;
-use crate::store::{Answer, Enrollment, Memory, Operation, Store, Written};
+use crate::store::{Answer, Changes, Enrollment, Lanes, Memory, Operation, Store, Written};
 use crate::time::{Now, Timestamp};
 
 /// What the tests talk to.
@@ -29,12 +29,29 @@ pub(super) struct World {
 impl World {
     /// An empty fleet, on an empty store.
     pub(super) fn new() -> Self {
+        Self::on_store(Config::default(), false)
+    }
+
+    /// The same on what says that it is a cluster, where agents have keys of their own for outputs.
+    pub(super) fn on_cluster() -> Self {
+        let store = crate::config::Store::Elasticsearch(Box::default());
+        Self::on_store(Config { store, ..Config::default() }, true)
+    }
+
+    fn on_store(config: Config, makes_output_keys: bool) -> Self {
         let now = Now { mono: Duration::from_secs(1), wall: Timestamp(1_800_000_000_000) };
         let (store, _watch) = Memory::new(1);
-        let server = Server::new(Arc::new(Config::default()), &store, [7; 32], now);
+        let lanes = Lanes { makes_output_keys, ..store.lanes() };
+        let server = Server::with_lanes(Arc::new(config), lanes, [7; 32], now);
         let mut world = World { server, store, now, written: BTreeMap::new(), connections: 0 };
         world.settle();
         world
+    }
+
+    /// Tells the server what a watch would.
+    pub(super) fn tell_news(&mut self, changes: Changes) {
+        self.server.handle(self.now, Event::Changed(changes));
+        self.settle();
     }
 
     /// Runs an operation in the store, past the server.

@@ -7,6 +7,7 @@
 mod actions;
 mod answers;
 mod feed;
+mod herald;
 mod policies;
 mod progress;
 mod queue;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use self::actions::Actions;
 use self::feed::{Feed, Source, Unread};
+use self::herald::Herald;
 use self::policies::Policies;
 use self::progress::{Progress, Reading, Standing, Step};
 use self::queue::Queue;
@@ -75,8 +77,11 @@ impl Elastic {
             index,
             progress: Progress::new(round_pause),
             queue: Arc::clone(queue),
+            herald: None,
         };
-        follower(Index::Policies, policy_debounce).start("watch-policies", Policies::default())?;
+        let herald = Some(Herald::new(Arc::clone(&self.client), !self.indices.are_own()));
+        let policies = Follower { herald, ..follower(Index::Policies, policy_debounce) };
+        policies.start("watch-policies", Policies::default())?;
         follower(Index::Actions, Duration::ZERO).start("watch-actions", Actions::default())?;
         Ok(ElasticWatch { queue: Arc::clone(queue) })
     }
@@ -95,6 +100,8 @@ struct Follower {
     index: Index,
     progress: Progress,
     queue: Arc<Queue>,
+    /// What one of the followers tells of the cluster beside its index.
+    herald: Option<Herald>,
 }
 
 impl Follower {
@@ -142,6 +149,11 @@ impl Follower {
             }
         }
         self.queue.health(self.index, self.progress.trouble());
+        if let (Some(herald), Some(module)) = (&mut self.herald, self.progress.module_found())
+            && !herald.tell(module, &self.queue)
+        {
+            return false;
+        }
         // a step that only waited must not go on after the end
         self.queue.pause(Duration::ZERO)
     }

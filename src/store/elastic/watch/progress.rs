@@ -149,6 +149,11 @@ impl Progress {
         self.module == Some(true)
     }
 
+    /// Whether the cluster has the fleet module, once that is known and as long as the cluster answers.
+    pub(super) fn module_found(&self) -> Option<bool> {
+        self.module.filter(|_| self.failures == 0)
+    }
+
     /// Why nothing is known for a while now; None while all is well.
     pub(super) fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()

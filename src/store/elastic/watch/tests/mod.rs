@@ -2,6 +2,7 @@
 //! routes.
 
 mod actions;
+mod herald;
 mod policies;
 #[path = "../../../../../tests/elastic/stand_in.rs"]
 mod stand_in;
@@ -107,7 +108,7 @@ impl<'a> Field<'a> {
     fn next_but_health(&self) -> Changes {
         loop {
             match self.next() {
-                Changes::Health(_) => {}
+                Changes::Health(_) | Changes::Cluster(_) => {}
                 changes => return changes,
             }
         }
