@@ -48,6 +48,8 @@ pub type Hashing = foldhash::fast::FixedState;
 
 /// Cached `_seq_no`s of ack tokens (config.md, "Cache").
 const ACK_TOKENS_MAX: usize = 5_000;
+/// Inactive agents whose keys were seen to lately.
+const RETIRED_AGENTS_MAX: usize = 10_000;
 /// Actions whose data is kept with the secrets in it.
 const RESOLVED_ACTIONS_MAX: usize = 100;
 /// What a cached key costs, roughly, held against the cache's `max_cost`.
@@ -93,6 +95,8 @@ pub struct Fleet {
     pub output_keys: OutputKeys,
     /// Whether the store makes such keys.
     pub makes_output_keys: bool,
+    /// Inactive agents whose keys were seen to.
+    pub retired_agents: Cache<String, ()>,
     /// Data of actions with secrets in it, by document id.
     pub resolved_actions: Cache<String, Option<Raw>>,
     /// Facts of actions by action id.
@@ -172,10 +176,12 @@ impl Fleet {
             admission: Admission::new(limits),
             strikes: Strikes::new(config.server.feature_flags.graceful_force_unenroll.bytes_max),
             health: Health::default(),
+            cluster: None,
             tokens: Cache::new(keys_max, &hashing),
             ack_tokens: Cache::new(ACK_TOKENS_MAX, &hashing),
             output_keys: OutputKeys::new(&hashing),
             makes_output_keys: false,
+            retired_agents: Cache::new(RETIRED_AGENTS_MAX, &hashing),
             resolved_actions: Cache::new(RESOLVED_ACTIONS_MAX, &hashing),
             actions: Cache::new(ACK_TOKENS_MAX, &hashing),
             unfinished_undos: Vec::new(),

@@ -38,6 +38,12 @@ pub async fn key(cx: &Cx, key: &ApiKey) -> Result<(), ApiError> {
 
 /// The agent of the path, if the key is its access key and it is active.
 pub async fn agent(cx: &Cx, api_key: &ApiKey, id: &str) -> Result<Box<Agent>, ApiError> {
+    let agent = active_or_not(cx, api_key, id).await?;
+    if agent.active { Ok(agent) } else { Err(ApiError::AgentInactive) }
+}
+
+/// The agent of the path, if the key is its access key.
+pub async fn active_or_not(cx: &Cx, api_key: &ApiKey, id: &str) -> Result<Box<Agent>, ApiError> {
     key(cx, api_key).await?;
     let Answer::Agent(agent) = cx.store(Operation::AgentById(id.to_owned())).await? else {
         return Err(ApiError::Internal);
@@ -48,7 +54,6 @@ pub async fn agent(cx: &Cx, api_key: &ApiKey, id: &str) -> Result<Box<Agent>, Ap
     }
     if !agent.active {
         cx.fleet(|fleet| fleet.forget_key(&api_key.id));
-        return Err(ApiError::AgentInactive);
     }
     Ok(agent)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{JSON_INLINE_BYTES_MAX, Request, answered, authenticate, deliver, read_body, secrets};
+use super::{JSON_INLINE_BYTES_MAX, Request, answered, authenticate, deliver, read_body, secrets, unenroll};
 use crate::api::action::{self, Delivery};
 use crate::api::authorization;
 use crate::api::body::check_depth;
@@ -33,7 +33,13 @@ pub async fn check_in(cx: Cx, request: Request) -> Outcome {
 // 1. key and agent
 async fn authorised(cx: &Cx, request: &Request) -> Result<Box<Agent>, ApiError> {
     let key = authorization::api_key(&request.head)?;
-    authenticate::agent(cx, &key, &request.id).await
+    let agent = authenticate::active_or_not(cx, &key, &request.id).await?;
+    if agent.active {
+        return Ok(agent);
+    }
+    // boxed: it is rare, and the future of each check-in would hold the place
+    Box::pin(unenroll::retire_far_keys(cx, &agent)).await;
+    Err(ApiError::AgentInactive)
 }
 
 async fn check_in_agent(cx: &Cx, request: &Request, agent: Box<Agent>) -> Result<Outcome, ApiError> {

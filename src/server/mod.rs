@@ -69,6 +69,8 @@ pub struct Server {
     stopping: Option<Stopping>,
     now: Now,
     beats_under_way: usize,
+    /// A look after outputs is under way.
+    minds_outputs: bool,
 }
 
 impl Server {
@@ -105,6 +107,7 @@ impl Server {
             stopping: None,
             now,
             beats_under_way: 0,
+            minds_outputs: false,
         };
         server.fleet_mut().makes_output_keys = lanes.makes_output_keys;
         server.start_housekeeping();

@@ -58,7 +58,7 @@ impl Server {
                     self.write_last_beats();
                     Stopping::Flushing { until: until.max(now + ANSWERING_MAX) }
                 }
-                Stopping::Flushing { until } if self.batcher.is_idle() || until <= now => {
+                Stopping::Flushing { until } if self.is_written() || until <= now => {
                     self.answer_parked();
                     Stopping::Answering { until: now + ANSWERING_MAX }
                 }
@@ -82,6 +82,12 @@ impl Server {
         self.tasks.is_empty()
             && !self.is_answering()
             && !self.connections.iter().any(|(_, connection)| at_work(connection.stage))
+    }
+
+    /// Whether nothing is left to be written: a look after outputs, which may wait for another cluster, writes nothing that
+    /// has to be.
+    fn is_written(&self) -> bool {
+        self.batcher.operations() <= usize::from(self.minds_outputs)
     }
 
     fn is_answering(&self) -> bool {

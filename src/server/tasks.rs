@@ -50,6 +50,8 @@ pub(super) enum Owner {
     Beats,
     /// Housekeeping: nobody waits.
     Housekeeping,
+    /// The look after outputs.
+    Outputs,
 }
 
 /// Where the answer to an operation belongs.
@@ -225,6 +227,7 @@ impl Server {
                 Owner::Lookup(key) => self.answer_lookup(&key, &answer),
                 Owner::Beats => self.beats_written(&answer),
                 Owner::Housekeeping => housekept(&answer),
+                Owner::Outputs => self.outputs_are_minded(),
             }
         }
         self.let_in_for(count);

@@ -24,6 +24,8 @@ pub(super) enum Timer {
     Sweep,
     /// Removes what outlived its time.
     Cleanup,
+    /// Looks after outputs.
+    Outputs,
     /// Writes heartbeats that found no commit to ride on.
     Beats,
     /// Looks whether stopping can go on.
@@ -34,6 +36,8 @@ pub(super) enum Timer {
 const ASK_WAIT_MAX: Duration = Duration::from_secs(90);
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const FIRST_CLEANUP: Duration = Duration::from_secs(10);
+/// Between the end of one look after outputs and the next.
+const OUTPUTS_EVERY: Duration = Duration::from_secs(30);
 const BEATS_EVERY: Duration = Duration::from_secs(1);
 /// A wait that is shorter than a timer is exact is no wait.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
@@ -44,6 +48,7 @@ impl Server {
         self.timers.set(now + SWEEP_EVERY, Timer::Sweep);
         self.timers.set(now + FIRST_CLEANUP, Timer::Cleanup);
         self.timers.set(now + BEATS_EVERY, Timer::Beats);
+        self.outputs_are_minded();
     }
 
     /// When a wait that begins now has lasted long enough; zero in the configuration means that it never has.
@@ -74,6 +79,7 @@ impl Server {
                 Timer::Seat(seat) => self.seat_rings(seat),
                 Timer::Sweep => self.sweep(),
                 Timer::Cleanup => self.clean_up(),
+                Timer::Outputs => self.mind_outputs(),
                 Timer::Beats => self.timers.set(self.now.mono + BEATS_EVERY, Timer::Beats),
                 Timer::Stopping => {}
             }
@@ -176,6 +182,26 @@ impl Server {
         let tenth = every / 10;
         let next = every - tenth + self.fleet_mut().random_below(tenth * 2);
         self.timers.set(now.mono + next, Timer::Cleanup);
+    }
+
+    /// Has the store look after outputs, if it makes keys for them; one look at a time.
+    fn mind_outputs(&mut self) {
+        let at = self.now.wall;
+        if self.stopping.is_some() {
+            return;
+        }
+        self.minds_outputs = self.batcher.put(Owner::Outputs, Operation::MindOutputs { at }).is_ok();
+        if !self.minds_outputs {
+            self.outputs_are_minded();
+        }
+    }
+
+    /// The next look, a while after the last.
+    pub(super) fn outputs_are_minded(&mut self) {
+        self.minds_outputs = false;
+        if self.fleet().makes_output_keys {
+            self.timers.set(self.now.mono + OUTPUTS_EVERY, Timer::Outputs);
+        }
     }
 
     /// Writes heartbeats when they have waited long enough, or when a commit is about to go anyway.

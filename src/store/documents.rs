@@ -157,8 +157,8 @@ pub(super) fn token(key: &ApiKey, policy_id: &str, name: &str, at: Timestamp) ->
     }
 }
 
-/// An id for a secret that nobody gave one.
-pub(super) fn secret_id(random: [u8; 16]) -> String {
+/// An id for what nobody gave one.
+pub(super) fn random_id(random: [u8; 16]) -> String {
     uuid::Builder::from_random_bytes(random).into_uuid().to_string()
 }
 

@@ -106,6 +106,12 @@ pub enum Operation {
     /// Makes keys unusable, each in its cluster, and deletes the secrets that hold them; unknown ones are fine.
     /// `Answer::Done`.
     RetireKeys(Vec<RetiredKey>),
+    /// Looks after outputs: whether the other clusters that agents send to can be reached, and which keys nobody got after
+    /// all. Only for stores that make them. `Answer::Done`.
+    MindOutputs {
+        /// When.
+        at: Timestamp,
+    },
 
     /// Creates a revision; `StoreError::Conflict` if that policy has this revision_idx or a higher one. `Answer::Done`.
     CreateRevision(Box<Policy>),
@@ -263,7 +269,7 @@ impl Operation {
                 Lane::Write
             }
             PolicyAcknowledged { .. } | CreateResult(_) | InvalidateKeys(_) | SetSecret(_) => Lane::Write,
-            OutputKeys(_) | CleanOutputKeys(_) | RetireKeys(_) => Lane::Write,
+            OutputKeys(_) | CleanOutputKeys(_) | RetireKeys(_) | MindOutputs { .. } => Lane::Write,
             // writes of operators keep their order with those of agents
             CreateRevision(_) | DeletePolicy(_) | CreateToken { .. } | RevokeToken(_) | CreateAction(_) => {
                 Lane::Write

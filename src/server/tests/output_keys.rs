@@ -239,3 +239,52 @@ fn a_revision_without_permissions_is_not_delivered_and_the_older_stays() {
     let connection = first_check_in(&mut world, &agents[0]);
     assert_eq!(world.answer(connection).action_ids(), ["policy:p:1"]);
 }
+
+#[test]
+fn an_agent_that_was_made_inactive_has_its_output_keys_invalidated_once_when_it_shows_up() {
+    let (mut world, agents) = world_with(2);
+    let connection = first_check_in(&mut world, &agents[0]);
+    world.answer(connection);
+    for agent in &agents {
+        world.update(&agent.id, Patch::new().set("active", false));
+        for _ in 0..2 {
+            let connection = first_check_in(&mut world, agent);
+            assert_eq!(world.answer(connection).status, 401);
+        }
+    }
+    // the other one never got a key
+    assert_eq!(world.count("RetireKeys"), 1);
+    world.pass(Duration::from_secs(25 * 3_600));
+    let connection = first_check_in(&mut world, &agents[0]);
+    assert_eq!(world.answer(connection).status, 401);
+    assert_eq!(world.count("RetireKeys"), 2);
+}
+
+#[test]
+fn an_inactive_agent_whose_keys_could_not_be_invalidated_is_seen_to_again() {
+    let (mut world, agents) = world_with(1);
+    let connection = first_check_in(&mut world, &agents[0]);
+    world.answer(connection);
+    world.update(&agents[0].id, Patch::new().set("active", false));
+    for tries in 1..=2 {
+        world.failing.insert(Lane::Write, StoreError::Unavailable("down".into()));
+        let connection = first_check_in(&mut world, &agents[0]);
+        assert_eq!(world.answer(connection).status, 401);
+        assert_eq!(world.count("RetireKeys"), tries);
+        world.failing.clear();
+    }
+}
+
+#[test]
+fn outputs_are_looked_after_one_look_at_a_time() {
+    let mut world = World::with_output_keys();
+    world.held.insert(Lane::Write);
+    world.pass(Duration::from_secs(300));
+    assert_eq!(world.count("MindOutputs"), 1);
+    world.release();
+    world.pass(Duration::from_secs(61));
+    assert_eq!(world.count("MindOutputs"), 3);
+    let mut world = World::new();
+    world.pass(Duration::from_secs(300));
+    assert_eq!(world.count("MindOutputs"), 0, "a store that makes no keys");
+}

@@ -33,6 +33,8 @@ pub struct Indices {
     tokens: String,
     keys: String,
     secrets: String,
+    /// Of data streams.
+    namespace: String,
     own: bool,
 }
 
@@ -59,8 +61,14 @@ impl Indices {
             tokens: format!(".fleet-enrollment-api-keys{end}"),
             keys: format!(".fleet-servers-keys{end}"),
             secrets: format!(".fleet-servers-secrets{end}"),
+            namespace: if own { end.trim_start_matches('-').to_owned() } else { "default".to_owned() },
             own,
         }
+    }
+
+    /// The namespace of data streams, whose names end in it.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// Whether the names are this fleet's own, so that the cluster has no definition of them.

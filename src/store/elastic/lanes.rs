@@ -54,6 +54,7 @@ pub(super) fn lane(operation: &Operation) -> Lane {
         CreateRevision(_) | DeletePolicy(_) | CreateToken { .. } | RevokeToken(_) => Lane::Operator,
         LatestPolicies | PolicyRevision { .. } | Tokens | Agents { .. } | Actions { .. } => Lane::Operator,
         ActionDocuments(_) | ResultsOfAction(_) | Cleanup { .. } | Backup(_) => Lane::Operator,
+        MindOutputs { .. } => Lane::Operator,
     }
 }
 

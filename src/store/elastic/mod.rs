@@ -12,6 +12,7 @@ mod agents;
 mod ask;
 mod bulk;
 mod client;
+mod doubtful;
 mod enrolling;
 mod failure;
 mod indices;
@@ -20,6 +21,7 @@ mod known_keys;
 mod keys;
 mod lanes;
 mod lookup;
+mod output_health;
 mod output_keys;
 mod own_keys;
 mod patience;
@@ -45,9 +47,11 @@ pub use indices::Indices;
 pub use watch::ElasticWatch;
 
 use self::client::Client;
+use self::doubtful::Doubts;
 use self::indices::Index;
 use self::keys::YoungKeys;
 use self::lanes::LANES;
+use self::output_health::OutputHealth;
 use self::patience::Patience;
 use self::prepare::Facts;
 use self::remote::Remotes;
@@ -71,6 +75,10 @@ pub struct Elastic {
     young_keys: Mutex<YoungKeys>,
     /// Other clusters that agents send to.
     remotes: Mutex<Remotes>,
+    /// How those do.
+    output_health: Mutex<OutputHealth>,
+    /// Keys that an agent may have got.
+    doubts: Mutex<Doubts>,
     watch_end: WatchEnd,
 }
 
@@ -97,6 +105,8 @@ impl Elastic {
             seen: Mutex::default(),
             young_keys: Mutex::default(),
             remotes: Mutex::default(),
+            output_health: Mutex::default(),
+            doubts: Mutex::default(),
             watch_end: WatchEnd::default(),
         })
     }

@@ -3,6 +3,7 @@
 //! on one key, and the other one is taken back.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -10,9 +11,11 @@ use serde_json::{Value, json};
 use super::Elastic;
 use super::bulk::{Item, Refresh};
 use super::client::Client;
+use super::doubtful::{Doubt, is_in_doubt, log_taken_back};
 use super::indices::Index;
 use super::key_roles::{Roles, merged};
 use super::lookup::{Document, Part, Wanted};
+use super::output_health::Sign;
 use super::script::{OUTPUT_GONE, OUTPUT_KEY};
 use crate::config::Secret;
 use crate::model::secret::reference;
@@ -75,7 +78,7 @@ impl Trouble {
 struct Case<'a> {
     agent: &'a str,
     need: &'a KeyNeed,
-    client: &'a Client,
+    client: &'a Arc<Client>,
     at: Timestamp,
 }
 
@@ -87,6 +90,21 @@ impl Case<'_> {
             return Err(Trouble::Remote(StoreError::Unavailable("its hosts are set aside".to_owned())));
         }
         Ok(())
+    }
+
+    /// Where its keys live, if not in our own cluster.
+    fn remote(&self) -> Option<&Arc<Client>> {
+        matches!(self.need.cluster, OutputCluster::Remote(_)).then_some(self.client)
+    }
+
+    fn doubt(&self, key: &ApiKey, secret_id: String) -> Doubt {
+        Doubt {
+            agent: self.agent.to_owned(),
+            output: self.need.output.clone(),
+            key_id: key.id.clone(),
+            secret_id,
+            remote: self.remote().cloned(),
+        }
     }
 
     fn trouble(&self, error: StoreError) -> Trouble {
@@ -138,6 +156,7 @@ impl Elastic {
             Ok(key) => Ok(Some(key)),
             Err(Trouble::Store(error)) => Err(error),
             Err(Trouble::Remote(error)) => {
+                self.output_does(&need.output, Some(&error.to_string()), Sign::Key, wanted.at);
                 ::log::warn!("fleet.agent.id" = wanted.agent.as_str(); "no key for the remote output {}: {error}", need.output);
                 Ok(None)
             }
@@ -203,6 +222,9 @@ impl Elastic {
         let key = self
             .make_key_on(case.client, &name, &need.roles, &metadata)
             .map_err(|error| case.trouble(error))?;
+        if case.remote().is_some() {
+            self.output_does(&need.output, None, Sign::Key, case.at);
+        }
         let value = Secret::new(format!("{}:{}", key.id, key.secret));
         let secret_id = match self.set_secret(&NewSecret { id: None, value }) {
             Ok(id) => id,
@@ -221,23 +243,17 @@ impl Elastic {
         let written = self.write_output(case, fields, &stored.api_key_id, retired.as_ref());
         // also when it failed: the cluster may have written it before it fell silent
         match self.outputs_of(agent) {
-            Ok(now)
-                if now
-                    .as_ref()
-                    .and_then(|now| now.get(&need.output))
-                    .is_some_and(|now| now.api_key_id == key.id) =>
-            {
-                Ok(Some(key))
-            }
-            Ok(_) => {
+            Ok(now) if has_key(now.as_ref(), &need.output, &key.id) => Ok(Some(key)),
+            Ok(_) if !written.as_ref().is_err_and(is_in_doubt) => {
                 self.take_back(case, &key, Some(secret_id));
                 written?;
                 Ok(None)
             }
-            Err(error) => {
-                ::log::error!("fleet.agent.id" = agent, "fleet.apikey.id" = key.id.as_str();
-                    "it is not known whether the agent got a new key for the output {}", need.output);
-                Err(error.into())
+            now => {
+                self.doubt(case.doubt(&key, secret_id), case.at);
+                written?;
+                now?;
+                Ok(None)
             }
         }
     }
@@ -256,16 +272,23 @@ impl Elastic {
 
     /// Nobody was told of this key.
     fn take_back(&self, case: &Case<'_>, key: &ApiKey, secret_id: Option<String>) {
-        let ids = [key.id.clone()];
-        let done = match case.need.cluster {
-            OutputCluster::Own => self.invalidate(&ids),
-            OutputCluster::Remote(_) => self.invalidate_visible(case.client, &ids).map(drop),
-        };
-        let done = done.and_then(|()| self.delete_secrets(secret_id.as_slice()));
-        if let Err(error) = done {
-            ::log::warn!("fleet.agent.id" = case.agent, "fleet.apikey.id" = key.id.as_str();
-                "a key that nobody has could not be taken back: {error}");
+        let done = self.take_key_back(case.remote(), &key.id, secret_id.as_slice());
+        log_taken_back(case.agent, &key.id, done);
+    }
+
+    /// Invalidates a key, here or in another cluster, and deletes what holds it.
+    pub(super) fn take_key_back(
+        &self,
+        remote: Option<&Arc<Client>>,
+        key_id: &str,
+        secrets: &[String],
+    ) -> Result<(), StoreError> {
+        let ids = [key_id.to_owned()];
+        match remote {
+            None => self.invalidate(&ids)?,
+            Some(client) => drop(self.invalidate_visible(client, &ids)?),
         }
+        self.delete_secrets(secrets)
     }
 
     /// Outputs that the policy no longer has: their keys are invalidated once the agent has acknowledged that.
@@ -321,4 +344,8 @@ fn retired_from(stored: &AgentOutput, output: &str, at: Timestamp) -> Option<Ret
         output: output.to_owned(),
         secret_id: stored.secret_id().unwrap_or_default().to_owned(),
     })
+}
+
+fn has_key(outputs: Option<&Outputs>, output: &str, key_id: &str) -> bool {
+    outputs.and_then(|outputs| outputs.get(output)).is_some_and(|output| output.api_key_id == key_id)
 }

@@ -73,6 +73,12 @@ impl Elastic {
         Ok(client)
     }
 
+    /// The clients that there are, each with its output.
+    pub(super) fn remote_clients(&self) -> Vec<(String, Arc<Client>)> {
+        let remotes = self.remotes.lock().unwrap_or_else(PoisonError::into_inner);
+        remotes.0.iter().map(|remote| (remote.output.clone(), Arc::clone(&remote.client))).collect()
+    }
+
     /// Ends all that waits for other clusters.
     pub(super) fn close_remotes(&self) {
         for remote in &self.remotes.lock().unwrap_or_else(PoisonError::into_inner).0 {

@@ -82,7 +82,8 @@ impl Elastic {
 
     fn invalidate_far(&self, output: &str, ids: &[String]) -> Result<(), StoreError> {
         match self.remote_of_any_policy(output)? {
-            Some(client) => self.invalidate_visible(&client, ids).map(drop),
+            Some(client) if client.is_reachable() => self.invalidate_visible(&client, ids).map(drop),
+            Some(_) => Err(StoreError::Unavailable("its hosts are set aside".to_owned())),
             // it is no other cluster: these keys are gone already
             None => Ok(()),
         }

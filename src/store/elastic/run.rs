@@ -144,6 +144,11 @@ impl Elastic {
             ActionDocuments(action_id) => self.action_documents(action_id),
             ResultsOfAction(action_id) => self.results(action_id),
             Cleanup { now, .. } => self.clean_up(*now),
+            MindOutputs { at } => {
+                self.look_at_doubts(*at);
+                self.ask_remotes(*at);
+                Ok(Answer::Done)
+            }
             Backup(_) => Err(StoreError::Failed {
                 status: 501,
                 reason: "a cluster is backed up by its snapshots".to_owned(),

@@ -11,6 +11,7 @@ use super::failure::Trouble;
 use super::indices::Index;
 use super::keys::percent_encoded;
 use super::lookup::{Part, Wanted};
+use super::own_keys::random_bytes;
 use crate::config::Secret;
 use crate::model::raw::raw;
 use crate::model::{NewSecret, Secrets};
@@ -96,12 +97,7 @@ impl Elastic {
     fn set_own_secret(&self, id: Option<&str>, value: &str) -> Result<String, StoreError> {
         let id = match id {
             Some(id) => id.to_owned(),
-            None => {
-                let mut random = [0; 16];
-                getrandom::fill(&mut random)
-                    .map_err(|error| StoreError::Unavailable(format!("no entropy: {error}")))?;
-                documents::secret_id(random)
-            }
+            None => documents::random_id(random_bytes()?),
         };
         self.ensure(Index::Secrets)?;
         let document = raw(&Stored { value: value.to_owned() });

@@ -27,7 +27,7 @@ impl Transaction<'_> {
     pub(super) fn set_secret(&mut self, secret: NewSecret) -> Outcome {
         let id = match secret.id {
             Some(id) => id,
-            None => documents::secret_id(random()?),
+            None => documents::random_id(random()?),
         };
         let sql = "INSERT INTO secrets (id, value) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET value = ?2";
         self.execute(sql, params![id, secret.value.expose()])?;

@@ -203,7 +203,7 @@ impl Transaction<'_> {
             SetSecret(secret) => self.set_secret(secret),
             RetireKeys(keys) => self.retire_keys(&keys),
             // there is nothing to clean where none are made
-            CleanOutputKeys(_) => Ok(Answer::Done),
+            CleanOutputKeys(_) | MindOutputs { .. } => Ok(Answer::Done),
             CreateRevision(policy) => self.create_revision(&policy),
             DeletePolicy(policy_id) => self.delete_policy(&policy_id),
             CreateToken { policy_id, name, at } => self.create_token(&policy_id, &name, at),

@@ -138,7 +138,7 @@ impl State {
             SetSecret(secret) => Ok(self.set_secret(secret)),
             RetireKeys(keys) => Ok(self.retire_keys(&keys)),
             // there is nothing to clean where none are made
-            CleanOutputKeys(_) => Ok(Answer::Done),
+            CleanOutputKeys(_) | MindOutputs { .. } => Ok(Answer::Done),
             CreateRevision(policy) => self.create_revision(*policy),
             DeletePolicy(policy_id) => Ok(self.delete_policy(&policy_id)),
             CreateToken { policy_id, name, at } => Ok(self.create_token(&policy_id, &name, at)),

@@ -22,7 +22,7 @@ impl State {
     }
 
     pub(super) fn set_secret(&mut self, secret: NewSecret) -> Answer {
-        let id = secret.id.unwrap_or_else(|| documents::secret_id(self.random()));
+        let id = secret.id.unwrap_or_else(|| documents::random_id(self.random()));
         self.secrets.insert(id.clone(), secret.value);
         Answer::SecretId(id)
     }

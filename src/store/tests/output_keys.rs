@@ -32,6 +32,7 @@ on_elasticsearch! {
     an_unknown_agent_has_no_keys,
     keys_of_another_cluster_are_made_there,
     another_cluster_that_does_not_answer_costs_only_its_own_key,
+    how_another_cluster_does_is_told_where_kibana_looks,
 }
 
 fn need(output: &str, hash: &str, roles: &Value) -> KeyNeed {
@@ -237,4 +238,41 @@ fn another_cluster_that_does_not_answer_costs_only_its_own_key(fixture: &Fixture
     let keys = all(fixture, "a", vec![one("h"), far("http://127.0.0.1:9", "AAE")]);
     assert!(keys[0].is_some() && keys[1].is_none());
     assert_eq!(output(fixture, "far").api_key_id, "");
+}
+
+/// What was told of an output, oldest first: its state, and whether there was a message.
+fn told_health(output: &str) -> Vec<String> {
+    let cluster = Cluster::shared().unwrap();
+    let query = json!({"query": {"match_phrase": {"output": output}}, "sort": [{"_seq_no": "asc"}]});
+    let path = "/logs-fleet_server.output_health-*/_search?expand_wildcards=all";
+    let (_, answer) = cluster.admin("POST", path, &query);
+    let hits = answer["hits"]["hits"].as_array().cloned().unwrap_or_default();
+    let told = hits.iter().map(|hit| {
+        let source = &hit["_source"];
+        assert_eq!(source["data_stream"]["dataset"], "fleet_server.output_health", "{source}");
+        assert!(Timestamp::parse(source["@timestamp"].as_str().unwrap()).is_some(), "{source}");
+        format!("{} {}", source["state"].as_str().unwrap(), source["message"] != "")
+    });
+    told.collect()
+}
+
+fn how_another_cluster_does_is_told_where_kibana_looks(fixture: &Fixture) {
+    fixture.enroll("a");
+    let cluster = Cluster::shared().unwrap();
+    let output = format!("far{}", cluster::suffix());
+    let named = |need: KeyNeed| KeyNeed { output: output.clone(), ..need };
+    let at = |minutes: i64| Timestamp(NOW.0 + minutes * 60_000);
+    let mind = |minutes: i64| fixture.done(Operation::MindOutputs { at: at(minutes) });
+    let told = || told_health(&output).join(", ");
+    // port 9 of loopback: nobody listens
+    assert!(all(fixture, "a", vec![one("h"), named(far("http://127.0.0.1:9", "AAE"))])[1].is_none());
+    mind(1);
+    assert_eq!(told(), "DEGRADED true");
+    // said again when it is old
+    mind(11);
+    assert_eq!(told(), "DEGRADED true, DEGRADED true");
+    let near = named(far(cluster.url(), cluster.service_token()));
+    assert!(all(fixture, "a", vec![one("h"), near])[1].is_some());
+    mind(2);
+    assert_eq!(told(), "DEGRADED true, DEGRADED true, HEALTHY false");
 }

@@ -2,6 +2,7 @@
 //! where it matters what a real one says, on that. What they do when all is well stands in [`crate::store::tests`].
 
 mod authenticating;
+mod doubting;
 mod enrolling;
 mod known_keys;
 mod preparing;
