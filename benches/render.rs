@@ -2,7 +2,7 @@
 
 use divan::{Bencher, black_box};
 use fleet_server::fleet::render::Revision;
-use fleet_server::model::{Policy, Secrets};
+use fleet_server::model::{KeyMaking, Policy, Secrets};
 
 const POLICY_BYTES: usize = 30_000;
 
@@ -32,12 +32,13 @@ fn policy() -> Policy {
 #[divan::bench]
 fn revision(bencher: Bencher<'_, '_>) {
     let policy = policy();
-    bencher.bench_local(|| Revision::render(black_box(&policy), &Secrets::default(), false));
+    bencher.bench_local(|| Revision::render(black_box(&policy), &Secrets::default(), KeyMaking::None));
 }
 
 /// An agent's answer out of a rendered revision.
 #[divan::bench(args = [false, true])]
 fn delivery(bencher: Bencher<'_, '_>, gzip: bool) {
-    let revision = Revision::render(&policy(), &Secrets::default(), false).expect("it has an output");
+    let revision =
+        Revision::render(&policy(), &Secrets::default(), KeyMaking::None).expect("it has an output");
     bencher.bench_local(|| revision.answer(black_box("6f0e52a4-8a1e-4f53-a7f6-0d1f5a7b1c11"), &[], gzip));
 }

@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::http::gzip::Gzip;
 use crate::metrics::Counters;
 use crate::model::raw::Raw;
-use crate::model::{Action, ApiKey, EnrollmentToken};
+use crate::model::{Action, ApiKey, EnrollmentToken, KeyMaking};
 use crate::store::ClusterFacts;
 use crate::time::Now;
 
@@ -93,8 +93,8 @@ pub struct Fleet {
     pub ack_tokens: Cache<String, i64>,
     /// Keys of agents for outputs.
     pub output_keys: OutputKeys,
-    /// Whether the store makes such keys.
-    pub makes_output_keys: bool,
+    /// For which outputs the store makes such keys.
+    pub key_making: KeyMaking,
     /// Inactive agents whose keys were seen to.
     pub retired_agents: Cache<String, ()>,
     /// Data of actions with secrets in it, by document id.
@@ -180,7 +180,7 @@ impl Fleet {
             tokens: Cache::new(keys_max, &hashing),
             ack_tokens: Cache::new(ACK_TOKENS_MAX, &hashing),
             output_keys: OutputKeys::new(&hashing),
-            makes_output_keys: false,
+            key_making: KeyMaking::None,
             retired_agents: Cache::new(RETIRED_AGENTS_MAX, &hashing),
             resolved_actions: Cache::new(RESOLVED_ACTIONS_MAX, &hashing),
             actions: Cache::new(ACK_TOKENS_MAX, &hashing),
@@ -279,6 +279,11 @@ impl Fleet {
     /// beyond it comes once more as news and is known by then.
     pub fn search_bound(&self) -> i64 {
         if self.told { self.checkpoint } else { i64::MAX }
+    }
+
+    /// Whether the store makes keys of agents' own for any outputs.
+    pub fn makes_output_keys(&self) -> bool {
+        self.key_making != KeyMaking::None
     }
 
     /// Keeps an enrolment to be taken back later.

@@ -193,7 +193,7 @@ fn upgraded(agent: &Agent, event: &AckEvent, now: &str) -> Option<Patch> {
 /// The agent runs on its newest keys: what was kept for the older ones goes.
 async fn clean_output_keys(cx: &Cx, agent: &Agent) -> Result<(), ApiError> {
     let has_keys = agent.outputs.values().any(|output| !output.api_key_id.is_empty());
-    if has_keys && cx.fleet(|fleet| fleet.makes_output_keys) {
+    if has_keys && cx.fleet(|fleet| fleet.makes_output_keys()) {
         cx.store(Operation::CleanOutputKeys(agent.id.clone())).await?;
     }
     Ok(())

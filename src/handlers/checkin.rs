@@ -152,7 +152,7 @@ fn revision_of(fleet: &Fleet, agent: &Agent, said: &CheckInRequest) -> Has {
         }
         None => Has::This(agent.policy_revision_idx),
         // it has to get its keys
-        _ if fleet.makes_output_keys && agent.outputs.values().any(|output| output.api_key.is_empty()) => {
+        _ if fleet.makes_output_keys() && agent.outputs.values().any(|output| output.api_key.is_empty()) => {
             Has::This(0)
         }
         Some((policy_id, _)) if *policy_id != agent.policy_id => Has::This(0),
@@ -209,7 +209,7 @@ fn has_old_keys(cx: &Cx, agent: &Agent, said: &CheckInRequest) -> bool {
             let newest = fleet.policies.newest(&agent.policy_id).map(|revision| revision.revision_idx);
             let is_newest =
                 |(policy_id, idx): &(String, i64)| *policy_id == agent.policy_id && Some(*idx) == newest;
-            fleet.makes_output_keys && said.policy.as_ref().is_some_and(is_newest)
+            fleet.makes_output_keys() && said.policy.as_ref().is_some_and(is_newest)
         })
 }
 

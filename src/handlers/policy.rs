@@ -23,8 +23,8 @@ pub async fn publish(cx: Cx, policy: Arc<Policy>) -> Outcome {
             return Outcome::Done;
         }
     };
-    let makes_keys = cx.fleet(|fleet| fleet.makes_output_keys);
-    match cx.work(move || Revision::render(&policy, &secrets, makes_keys)).await {
+    let key_making = cx.fleet(|fleet| fleet.key_making);
+    match cx.work(move || Revision::render(&policy, &secrets, key_making)).await {
         Some(Ok(revision)) => {
             ::log::info!("fleet.policy.id" = policy_id.as_str(); "revision {revision_idx} of policy {policy_id} is in force");
             cx.fleet(|fleet| fleet.publish(Arc::new(revision)));

@@ -29,8 +29,9 @@ pub(super) async fn unenroll(cx: &Cx, agent: &Agent) -> StoreResult {
 pub(super) async fn retire_far_keys(cx: &Cx, agent: &Agent) {
     let now = cx.now().mono;
     let keys: Vec<RetiredKey> = agent.keys().into_iter().filter(|key| !key.output.is_empty()).collect();
-    let is_due = cx
-        .fleet(|fleet| fleet.makes_output_keys && fleet.retired_agents.get(agent.id.as_str(), now).is_none());
+    let is_due = cx.fleet(|fleet| {
+        fleet.makes_output_keys() && fleet.retired_agents.get(agent.id.as_str(), now).is_none()
+    });
     if keys.is_empty() || !is_due {
         return;
     }

@@ -15,7 +15,7 @@ pub use action::{Action, ActionResult, Signed};
 pub use agent::{Agent, AgentInfo, AgentOutput, RetiredKey};
 pub use detail::{Detail, Fingerprint};
 pub use key::{ApiKey, EnrollmentToken, KeyRole};
-pub use output::{KeyNeed, KeysWanted, OutputCluster};
+pub use output::{KeyMaking, KeyNeed, KeysWanted, OutputCluster};
 pub use patch::{Change, Patch};
 pub use policy::Policy;
 pub use secret::{NewSecret, Secrets};

@@ -7,6 +7,18 @@ use super::raw::Raw;
 use crate::config::Secret;
 use crate::time::Timestamp;
 
+/// For which outputs a store makes a key of each agent's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyMaking {
+    /// For none: outputs are told as they are written.
+    #[default]
+    None,
+    /// For those in other clusters, which a service token leads to.
+    Remote,
+    /// For these, and for those in the cluster that is the store.
+    All,
+}
+
 /// An output that each agent has a key of its own for.
 #[derive(Clone)]
 pub struct KeyNeed {

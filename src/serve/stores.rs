@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::ServeError;
 use crate::config::{Config, Elasticsearch, Monitor, Store as StoreChoice};
 use crate::model::EnrollmentToken;
-use crate::store::{DirectoryLock, Elastic, Embedded, Indices, Store, Watch};
+use crate::store::{DirectoryLock, Elastic, Embedded, Indices, Store, Watch, WithRemotes};
 use crate::time::Timestamp;
 
 /// An open store and what belongs to it.
@@ -18,6 +18,8 @@ pub(super) struct OpenStore {
     pub(super) first_token: Option<(EnrollmentToken, Arc<Embedded>)>,
     /// Where the store waits for others, what ends its waits.
     cluster: Option<Cluster>,
+    /// The same of the clusters beside the embedded store.
+    remotes: Option<Arc<WithRemotes>>,
 }
 
 /// A store elsewhere: only the lock is in the data directory.
@@ -36,7 +38,14 @@ impl OpenStore {
                     Embedded::open(&config.data_directory, embedded.retention.clone(), now)?;
                 let store = Arc::new(store);
                 let first_token = first_token.map(|token| (token, store.clone()));
-                Ok(OpenStore { store, watch: Box::new(watch), first_token, cluster: None })
+                let remotes = Arc::new(WithRemotes::new(store)?);
+                Ok(OpenStore {
+                    store: remotes.clone(),
+                    watch: Box::new(watch),
+                    first_token,
+                    cluster: None,
+                    remotes: Some(remotes),
+                })
             }
             StoreChoice::Elasticsearch(settings) => {
                 let kept = config.server.gc.cleanup_after_expired;
@@ -66,6 +75,7 @@ impl OpenStore {
             watch: Box::new(watch),
             first_token: None,
             cluster: Some(Cluster { store, _lock: lock }),
+            remotes: None,
         })
     }
 
@@ -76,8 +86,11 @@ impl OpenStore {
 
     /// What ends the store's waits, so that nothing holds up the end of the process.
     pub(super) fn closer(&mut self) -> impl FnOnce() + use<> {
-        let cluster = self.cluster.take();
+        let (cluster, remotes) = (self.cluster.take(), self.remotes.take());
         move || {
+            if let Some(remotes) = remotes {
+                remotes.close();
+            }
             if let Some(cluster) = cluster {
                 cluster.store.close();
             }

@@ -109,7 +109,7 @@ impl Server {
             beats_under_way: 0,
             minds_outputs: false,
         };
-        server.fleet_mut().makes_output_keys = lanes.makes_output_keys;
+        server.fleet_mut().key_making = lanes.key_making;
         server.start_housekeeping();
         server
     }

@@ -199,7 +199,7 @@ impl Server {
     /// The next look, a while after the last.
     pub(super) fn outputs_are_minded(&mut self) {
         self.minds_outputs = false;
-        if self.fleet().makes_output_keys {
+        if self.fleet().makes_output_keys() {
             self.timers.set(self.now.mono + OUTPUTS_EVERY, Timer::Outputs);
         }
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::batch::BATCH_OPERATIONS_MAX;
 use crate::model::raw::Raw;
-use crate::model::{Action, ActionResult, ApiKey, KeysWanted, NewSecret, Patch, Policy, RetiredKey};
+use crate::model::{
+    Action, ActionResult, ApiKey, KeyMaking, KeysWanted, NewSecret, Patch, Policy, RetiredKey,
+};
 use crate::time::Timestamp;
 
 /// One thing to do. Operations of one lane are run in the order they were asked for.
@@ -98,7 +100,7 @@ pub enum Operation {
     /// Keeps a secret, in place of one of that id: `Answer::SecretId`.
     SetSecret(NewSecret),
     /// The keys of an agent for outputs, made or changed where they are not as they have to be: `Answer::OutputKeys`. Only
-    /// for stores that make them ([`Lanes::makes_output_keys`]).
+    /// for stores that make them ([`Lanes::key_making`]).
     OutputKeys(Box<KeysWanted>),
     /// The agent runs on its newest keys: roles that are no longer needed are dropped, keys that were replaced are
     /// invalidated, and their secrets deleted. `Answer::Done`, also if there is no such agent.
@@ -241,8 +243,8 @@ pub struct Lanes {
     pub workers: [usize; Lane::ALL.len()],
     /// Operations in one batch of each lane, at most.
     pub batch_max: [usize; Lane::ALL.len()],
-    /// Whether it makes a key of its own for each agent and output, where the output is an Elasticsearch.
-    pub makes_output_keys: bool,
+    /// For which outputs it makes a key of each agent's own.
+    pub key_making: KeyMaking,
 }
 
 impl Default for Lanes {
@@ -252,7 +254,7 @@ impl Default for Lanes {
             of: Operation::lane,
             workers: [1, 1, 1, 0, 0, 1, 0, 0],
             batch_max: [BATCH_OPERATIONS_MAX; Lane::ALL.len()],
-            makes_output_keys: false,
+            key_making: KeyMaking::None,
         }
     }
 }

@@ -22,7 +22,7 @@ use self::outputs::Tail;
 use self::references::Resolver;
 pub use self::references::secret_ids;
 use crate::http::{Body, Segment};
-use crate::model::{ApiKey, KeyNeed, Policy, Secrets};
+use crate::model::{ApiKey, KeyMaking, KeyNeed, Policy, Secrets};
 
 /// A revision as it is delivered. Immutable: nothing of one agent ever gets into it.
 pub struct Revision {
@@ -105,10 +105,10 @@ struct Parts {
 }
 
 impl Revision {
-    /// Renders a stored revision with these secrets; `makes_keys`: whether agents get keys of their own for outputs. Takes
+    /// Renders a stored revision with these secrets; `key_making`: for which outputs agents get keys of their own. Takes
     /// about a millisecond for 30 kB: worker's work.
-    pub fn render(policy: &Policy, secrets: &Secrets, makes_keys: bool) -> Result<Self, RenderError> {
-        let Parts { constant, tail, needs } = parts(policy, secrets, makes_keys)?;
+    pub fn render(policy: &Policy, secrets: &Secrets, key_making: KeyMaking) -> Result<Self, RenderError> {
+        let Parts { constant, tail, needs } = parts(policy, secrets, key_making)?;
         let (deflated, checksum) = gzip::prefix(&constant).ok_or(RenderError::Deflate)?;
         Ok(Revision {
             policy_id: Arc::from(policy.policy_id.as_str()),
@@ -144,18 +144,15 @@ impl fmt::Debug for Revision {
 }
 
 /// Key order is free in JSON, so everything constant stands first.
-fn parts(policy: &Policy, secrets: &Secrets, makes_keys: bool) -> Result<Parts, RenderError> {
+fn parts(policy: &Policy, secrets: &Secrets, key_making: KeyMaking) -> Result<Parts, RenderError> {
     let data: BTreeMap<&str, &RawValue> = serde_json::from_str(policy.data.get())
         .map_err(|error| RenderError::NotAnObject(error.to_string()))?;
     let mut resolver = Resolver::new(secrets, present(&data, "secret_references").is_some());
     let outputs = present(&data, "outputs").ok_or(RenderError::NoOutputs)?;
     let mut blocks = outputs::read(outputs)?;
-    let with_credentials = outputs::with_credentials(&blocks);
+    let keyed = outputs::keyed(&blocks, key_making);
     resolver.members("outputs", blocks.iter_mut());
-    let needs = match makes_keys {
-        true => outputs::needs(&blocks, &with_credentials, data.get("output_permissions").copied())?,
-        false => Vec::new(),
-    };
+    let needs = outputs::needs(&blocks, &keyed, data.get("output_permissions").copied())?;
     let mut exporters = None;
     let mut members: Vec<(&str, Cow<'_, str>)> = Vec::new();
     for key in DELIVERED {
@@ -167,9 +164,7 @@ fn parts(policy: &Policy, secrets: &Secrets, makes_keys: bool) -> Result<Parts, 
             members.push((key, text));
         }
     }
-    if makes_keys {
-        outputs::hide(&mut blocks, &mut resolver);
-    }
+    outputs::hide(&mut blocks, &keyed, &mut resolver);
     let tail = if needs.is_empty() {
         let text = if resolver.is_idle() { outputs.get().into() } else { json_of(&blocks).into() };
         members.push(("outputs", text));

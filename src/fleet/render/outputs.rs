@@ -1,7 +1,7 @@
 //! Outputs, and exporters that send to one: what a revision needs so that an agent can use them, and how they are told
 //! (checkin.md, "Per output type"). What depends on the agent is a template with holes for its keys.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +12,7 @@ use super::references::Resolver;
 use super::{RenderError, json_text, permissions};
 use crate::config::Secret;
 use crate::model::raw::{Raw, raw};
-use crate::model::{ApiKey, KeyNeed, OutputCluster};
+use crate::model::{ApiKey, KeyMaking, KeyNeed, OutputCluster};
 
 /// Output types that agents know.
 const OUTPUT_TYPES: [&str; 4] = [ELASTICSEARCH, REMOTE, "logstash", "kafka"];
@@ -62,34 +62,51 @@ fn kind(block: &Value) -> &str {
     block.get("type").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The elasticsearch outputs that bring credentials along, as in a standalone elastic-agent.yml: they are told as they are
-/// written. To be asked before secrets are put in: a missing one leaves an empty text.
-pub(super) fn with_credentials(outputs: &Map<String, Value>) -> BTreeSet<String> {
-    let has = |block: &Value, name: &str| {
-        let is_written = block.get(name).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
-        is_written || block.pointer(&format!("/secrets/{name}")).is_some()
+/// The outputs that agents get keys of their own for, each with whether it is in another cluster. An elasticsearch output that
+/// brings credentials along, as in a standalone elastic-agent.yml, is not among them: it is told as it is written. To be asked
+/// before secrets are put in: a missing one leaves an empty text.
+pub(super) fn keyed(outputs: &Map<String, Value>, key_making: KeyMaking) -> BTreeMap<String, bool> {
+    let is_keyed = |block: &Value| {
+        let has_token = has(block, "service_token");
+        match (key_making, kind(block)) {
+            (KeyMaking::All, REMOTE) => Some(true),
+            (KeyMaking::All, ELASTICSEARCH) if !brings_credentials(block) => Some(false),
+            (KeyMaking::Remote, REMOTE | ELASTICSEARCH) if has_token && !brings_credentials(block) => {
+                Some(true)
+            }
+            _ => None,
+        }
     };
-    let brings = |block: &Value| {
-        kind(block) == ELASTICSEARCH
-            && (has(block, "api_key") || (has(block, "username") && has(block, "password")))
-    };
-    outputs.iter().filter(|(_, block)| brings(block)).map(|(output, _)| output.clone()).collect()
+    let keyed = outputs.iter().filter_map(|(output, block)| Some((output.clone(), is_keyed(block)?)));
+    keyed.collect()
 }
 
-/// What the outputs need, in the order of their names; those `with_credentials` need nothing.
+fn brings_credentials(block: &Value) -> bool {
+    kind(block) == ELASTICSEARCH
+        && (has(block, "api_key") || (has(block, "username") && has(block, "password")))
+}
+
+/// Whether a block has a text, or a secret for it.
+fn has(block: &Value, name: &str) -> bool {
+    let is_written = block.get(name).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+    is_written || block.pointer(&format!("/secrets/{name}")).is_some()
+}
+
+/// What the `keyed` outputs need, in the order of their names.
 pub(super) fn needs(
     outputs: &Map<String, Value>,
-    with_credentials: &BTreeSet<String>,
+    keyed: &BTreeMap<String, bool>,
     permissions: Option<&RawValue>,
 ) -> Result<Vec<KeyNeed>, RenderError> {
-    let mut all: Map<String, Value> =
-        permissions.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    let mut all: Map<String, Value> = match permissions {
+        Some(raw) if !keyed.is_empty() => serde_json::from_str(raw.get()).unwrap_or_default(),
+        _ => Map::new(),
+    };
     let mut needs = Vec::new();
-    for (output, block) in outputs.iter().filter(|(output, _)| !with_credentials.contains(*output)) {
-        let cluster = match kind(block) {
-            ELASTICSEARCH => OutputCluster::Own,
-            REMOTE => OutputCluster::Remote(Secret::new(block.to_string())),
-            _ => continue,
+    for (output, is_remote) in keyed {
+        let cluster = match outputs.get(output) {
+            Some(block) if *is_remote => OutputCluster::Remote(Secret::new(block.to_string())),
+            _ => OutputCluster::Own,
         };
         // a key without roles could do whatever the server may do
         let roles = match all.remove(output) {
@@ -107,9 +124,13 @@ fn written(roles: &Map<String, Value>) -> Raw {
 }
 
 /// Takes what only the server may know out of the blocks, and its traces.
-pub(super) fn hide(outputs: &mut Map<String, Value>, resolver: &mut Resolver<'_>) {
-    for (output, block) in outputs.iter_mut().filter(|(_, block)| kind(block) == REMOTE) {
-        if let Some(block) = block.as_object_mut() {
+pub(super) fn hide(
+    outputs: &mut Map<String, Value>,
+    keyed: &BTreeMap<String, bool>,
+    resolver: &mut Resolver<'_>,
+) {
+    for (output, _) in keyed.iter().filter(|(_, is_remote)| **is_remote) {
+        if let Some(block) = outputs.get_mut(output).and_then(Value::as_object_mut) {
             block.remove("service_token");
             block.insert("type".to_owned(), ELASTICSEARCH.into());
             resolver.forget(&format!("outputs.{output}.service_token"));

@@ -26,11 +26,11 @@ fn inflated(gzipped: &[u8]) -> Vec<u8> {
 }
 
 fn plainly(data: &str) -> Result<Revision, RenderError> {
-    Revision::render(&policy(data), &Secrets::default(), false)
+    Revision::render(&policy(data), &Secrets::default(), KeyMaking::None)
 }
 
 fn with_keys(data: &Value) -> Result<Revision, RenderError> {
-    Revision::render(&policy(&data.to_string()), &secrets(), true)
+    Revision::render(&policy(&data.to_string()), &secrets(), KeyMaking::All)
 }
 
 fn secrets() -> Secrets {
@@ -203,6 +203,24 @@ fn an_output_that_brings_credentials_is_told_as_it_is_written() {
 }
 
 #[test]
+fn on_a_store_of_ours_a_service_token_leads_to_keys_in_the_other_cluster() {
+    let mut data = data();
+    data["outputs"]["near"] =
+        json!({"type": "elasticsearch", "hosts": ["https://n"], "service_token": "AAEnear", "api_key": ""});
+    data["outputs"]["own"] = json!({"type": "elasticsearch", "service_token": "AAE", "api_key": "own:key"});
+    data["output_permissions"]["near"] = json!({"r": {"cluster": []}});
+    let revision = Revision::render(&policy(&data.to_string()), &secrets(), KeyMaking::Remote).unwrap();
+    let needs: Vec<&str> = revision.needs.iter().map(|need| need.output.as_str()).collect();
+    assert_eq!(needs, ["far", "near"]);
+    assert!(revision.needs.iter().all(|need| matches!(need.cluster, OutputCluster::Remote(_))));
+    let outputs = delivered(&revision, "a", &[key("i:s"), key("j:t")])["outputs"].take();
+    assert_eq!(outputs["near"], json!({"type": "elasticsearch", "hosts": ["https://n"], "api_key": "j:t"}));
+    assert_eq!(outputs["far"]["type"], "elasticsearch");
+    assert_eq!(outputs["default"], data["outputs"]["default"], "it needs nothing here");
+    assert_eq!(outputs["own"], data["outputs"]["own"], "it brings credentials along");
+}
+
+#[test]
 fn half_of_a_users_credentials_is_none() {
     for block in [
         json!({"type": "elasticsearch", "username": "u"}),
@@ -238,7 +256,7 @@ fn exporters_carry_the_key_of_their_output_encoded() {
 fn secrets_are_read_once_each_and_put_in_their_places_on_every_store() {
     let policy = policy(&data().to_string());
     assert_eq!(secret_ids(&policy), ["tls", "token"]);
-    let revision = Revision::render(&policy, &secrets(), false).unwrap();
+    let revision = Revision::render(&policy, &secrets(), KeyMaking::None).unwrap();
     let delivered = delivered(&revision, "a", &[]);
     assert_eq!(delivered["outputs"]["far"]["service_token"], "AAEremote");
     assert_eq!(delivered["secret_paths"], json!(["outputs.far.service_token", "outputs.far.ssl.key"]));

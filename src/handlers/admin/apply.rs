@@ -11,7 +11,7 @@ use super::query::Query;
 use super::{Answered, answer, body, facts};
 use crate::fleet::render::{RenderError, Revision};
 use crate::handlers::Request;
-use crate::model::{Policy, Secrets, raw};
+use crate::model::{KeyMaking, Policy, Secrets, raw};
 use crate::store::{Operation, StoreError};
 use crate::task::Cx;
 use crate::time::Timestamp;
@@ -44,8 +44,8 @@ pub(super) async fn apply(cx: Cx, request: Request) -> Answered {
         let newest = facts::revision(&cx, &id, None).await?;
         let revision_idx = newest.as_ref().map_or(0, |newest| newest.revision_idx);
         let (text, id_of_policy, now) = (text.clone(), id.clone(), cx.now().wall);
-        let makes_keys = cx.fleet(|fleet| fleet.makes_output_keys);
-        let verdict = cx.work(move || judge(&text, &id_of_policy, newest.as_deref(), now, makes_keys));
+        let key_making = cx.fleet(|fleet| fleet.key_making);
+        let verdict = cx.work(move || judge(&text, &id_of_policy, newest.as_deref(), now, key_making));
         let Verdict { write, warning } = verdict.await.ok_or(Refusal::Internal)??;
         let Some(policy) = write else { return applied(&id, revision_idx, "unchanged", warning) };
         match cx.store(Operation::CreateRevision(policy)).await {
@@ -77,7 +77,7 @@ fn judge(
     id: &str,
     newest: Option<&Policy>,
     now: Timestamp,
-    makes_keys: bool,
+    key_making: KeyMaking,
 ) -> Result<Verdict, Refusal> {
     let mut data = text.fields.clone();
     data.insert("id".into(), id.into());
@@ -94,7 +94,7 @@ fn judge(
         namespaces: newest.map(|newest| newest.namespaces.clone()).unwrap_or_default(),
         default_fleet_server: newest.is_some_and(|newest| newest.default_fleet_server),
     };
-    let warning = match Revision::render(&policy, &Secrets::default(), makes_keys) {
+    let warning = match Revision::render(&policy, &Secrets::default(), key_making) {
         Ok(_) => None,
         // what is missing is the cluster's business, and Kibana's where that writes policies
         Err(error @ RenderError::Permissions { .. }) => Some(undeliverable(text, &error)),

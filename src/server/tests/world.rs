@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::connection::{ConnectionId, Listener};
 use crate::model::raw::raw;
-use crate::model::{Action, Agent, ApiKey, Patch, Policy};
+use crate::model::{Action, Agent, ApiKey, KeyMaking, Patch, Policy};
 use crate::server::{BatchId, Effect, Event, Server, WorkId};
 use crate::slots::SlotId;
 use crate::store::{Answer, Changes, Lane, Lanes, Memory, Operation, Store, StoreError, StoreResult};
@@ -82,7 +82,7 @@ impl World {
             other => other.lane(),
         };
         let workers = [1, 1, 1, 0, 0, 1, 0, 1];
-        let lanes = Lanes { of, workers, makes_output_keys: true, ..store.lanes() };
+        let lanes = Lanes { of, workers, key_making: KeyMaking::All, ..store.lanes() };
         World::on(store, lanes, now, |_| {})
     }
 

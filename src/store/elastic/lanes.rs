@@ -1,5 +1,6 @@
 //! Which operation goes with which others in one request, and how many requests of a kind there may be at once.
 
+use crate::model::KeyMaking;
 use crate::store::batch::BATCH_OPERATIONS_MAX;
 use crate::store::{Lane, Lanes, Operation};
 
@@ -34,7 +35,7 @@ pub(super) const LANES: Lanes = Lanes {
         SINGLES_PER_BATCH_MAX,
         KEYS_PER_BATCH_MAX,
     ],
-    makes_output_keys: true,
+    key_making: KeyMaking::All,
 };
 
 /// Which lane runs an operation in this store.

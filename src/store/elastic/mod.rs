@@ -10,6 +10,7 @@
 mod actions;
 mod agents;
 mod ask;
+mod beside;
 mod bulk;
 mod client;
 mod doubtful;
@@ -43,6 +44,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+pub use beside::WithRemotes;
 pub use indices::Indices;
 pub use watch::ElasticWatch;
 

@@ -27,7 +27,7 @@ use crate::time::Timestamp;
 /// How often another server may change the same output of the same agent in between.
 const ATTEMPTS_MAX: u32 = 5;
 /// The type of all outputs that have keys, remote ones too.
-const KIND: &str = "elasticsearch";
+pub(super) const KIND: &str = "elasticsearch";
 const FIELD: &str = "outputs";
 /// The part of an agent's document that says which keys it has.
 pub(super) const PART: Part = Part::Field(FIELD);
@@ -217,8 +217,7 @@ impl Elastic {
         case.check_reachable()?;
         let (agent, need) = (case.agent, case.need);
         let name = format!("{agent}:{}", need.output);
-        let metadata =
-            json!({"agent_id": agent, "managed": true, "managed_by": "fleet-server", "type": "output"});
+        let metadata = key_metadata(agent);
         let key = self
             .make_key_on(case.client, &name, &need.roles, &metadata)
             .map_err(|error| case.trouble(error))?;
@@ -337,7 +336,13 @@ fn retired(stored: &AgentOutput, case: &Case<'_>) -> Option<RetiredKey> {
     retired_from(stored, output, case.at)
 }
 
-fn retired_from(stored: &AgentOutput, output: &str, at: Timestamp) -> Option<RetiredKey> {
+/// What is told of a key for an output.
+pub(super) fn key_metadata(agent: &str) -> Value {
+    json!({"agent_id": agent, "managed": true, "managed_by": "fleet-server", "type": "output"})
+}
+
+/// The key of an output that gets another one, or is gone. `output` is set for those that live elsewhere.
+pub(super) fn retired_from(stored: &AgentOutput, output: &str, at: Timestamp) -> Option<RetiredKey> {
     (!stored.api_key_id.is_empty()).then(|| RetiredKey {
         id: stored.api_key_id.clone(),
         retired_at: at.rfc3339(),

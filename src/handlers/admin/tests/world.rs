@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::config::Config;
 use crate::connection::{ConnectionId, Listener};
 use crate::model::raw::raw;
-use crate::model::{Agent, ApiKey, Patch};
+use crate::model::{Agent, ApiKey, KeyMaking, Patch};
 use crate::server::{Effect, Event, Server};
 use crate::slots::SlotId;
 use crate::store::{Answer, Changes, Enrollment, Lanes, Memory, Operation, Store, Written};
@@ -29,19 +29,19 @@ pub(super) struct World {
 impl World {
     /// An empty fleet, on an empty store.
     pub(super) fn new() -> Self {
-        Self::on_store(Config::default(), false)
+        Self::on_store(Config::default(), KeyMaking::None)
     }
 
     /// The same on what says that it is a cluster, where agents have keys of their own for outputs.
     pub(super) fn on_cluster() -> Self {
         let store = crate::config::Store::Elasticsearch(Box::default());
-        Self::on_store(Config { store, ..Config::default() }, true)
+        Self::on_store(Config { store, ..Config::default() }, KeyMaking::All)
     }
 
-    fn on_store(config: Config, makes_output_keys: bool) -> Self {
+    fn on_store(config: Config, key_making: KeyMaking) -> Self {
         let now = Now { mono: Duration::from_secs(1), wall: Timestamp(1_800_000_000_000) };
         let (store, _watch) = Memory::new(1);
-        let lanes = Lanes { makes_output_keys, ..store.lanes() };
+        let lanes = Lanes { key_making, ..store.lanes() };
         let server = Server::with_lanes(Arc::new(config), lanes, [7; 32], now);
         let mut world = World { server, store, now, written: BTreeMap::new(), connections: 0 };
         world.settle();
