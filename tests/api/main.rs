@@ -27,6 +27,8 @@ mod errors;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod first_start;
+#[cfg(test)]
 mod headers;
 #[cfg(test)]
 mod http;

@@ -16,6 +16,8 @@ mod audit;
 #[cfg(test)]
 mod checkin;
 #[cfg(test)]
+mod elastic;
+#[cfg(test)]
 mod enroll;
 #[cfg(test)]
 mod errors;
@@ -23,6 +25,8 @@ mod errors;
 mod limits;
 #[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod status;
 #[cfg(test)]

@@ -93,9 +93,15 @@ impl Server {
         agent
     }
 
+    /// Lets the agent check in until it is told something: a poll may end while the agent's keys are being made.
+    pub(crate) fn told(&self, agent: &Agent, body: &Value) -> Value {
+        let told = || Some(self.check_in(agent, body).ok()).filter(|answer| answer.get("actions").is_some());
+        eventually("the agent is told something", told)
+    }
+
     /// Fetches and acknowledges the newest revision.
     pub(crate) fn settle(&self, agent: &Agent) {
-        let answer = self.check_in(agent, &online()).ok();
+        let answer = self.told(agent, &online());
         let action = &answer["actions"][0];
         assert_eq!(action["type"], "POLICY_CHANGE", "{answer}");
         self.ask(&agent.acks(&[event(action["id"].as_str().unwrap(), agent)])).ok();

@@ -24,34 +24,51 @@ pub(crate) enum Home {
 
 impl Home {
     /// One for a new installation, as this program is for.
-    pub(crate) fn of_this_program() -> Home {
+    pub(crate) fn of_this_program(options: &Options) -> Home {
         match env!("CARGO_CRATE_NAME") {
-            "api_elastic" => Fleet::new().map_or(Home::Directory, Home::Cluster),
+            _ if options.is_embedded => Home::Directory,
+            "api_elastic" => Fleet::new(options).map_or(Home::Directory, Home::Cluster),
             "api_memory" => Home::Memory(Arc::new(Memory::new(1).0)),
             _ => Home::Directory,
         }
     }
 }
 
+/// The indices of a fleet, without the suffix.
+const INDICES: [&str; 7] = [
+    "agents",
+    "actions",
+    "actions-results",
+    "policies",
+    "enrollment-api-keys",
+    "servers-keys",
+    "servers-secrets",
+];
+
 /// A fleet of an installation's own in the cluster; its indices go with it.
 pub(crate) struct Fleet {
-    cluster: &'static Cluster,
+    pub(super) cluster: &'static Cluster,
+    /// Empty: the names that Kibana writes to, which only one installation at a time may use.
     suffix: String,
 }
 
 impl Fleet {
     /// One for a new installation, where there can be one.
-    fn new() -> Option<Fleet> {
-        Cluster::shared().map(|cluster| Fleet { cluster, suffix: cluster::suffix() })
+    fn new(options: &Options) -> Option<Fleet> {
+        let suffix = if options.is_kibanas { String::new() } else { cluster::suffix() };
+        Cluster::shared().map(|cluster| Fleet { cluster, suffix })
     }
 
     /// The settings of a server on it.
     pub(crate) fn settings(&self, options: Options) -> Options {
-        options
+        let options = options
             .set("output.elasticsearch.hosts.0", self.cluster.url())
             .set("output.elasticsearch.service_token", self.cluster.service_token())
-            .set("output.elasticsearch.index_suffix", &self.suffix)
-            .set("inputs.0.monitor.policy_debounce_time", "50ms")
+            .set("inputs.0.monitor.policy_debounce_time", "50ms");
+        if self.suffix.is_empty() {
+            return options;
+        }
+        options.set("output.elasticsearch.index_suffix", &self.suffix)
     }
 
     /// What the embedded store makes of its own: a certificate for localhost and its authority, in `directory`.
@@ -69,15 +86,20 @@ impl Fleet {
             service_token: Some(Secret::new(self.cluster.service_token())),
             ..Elasticsearch::default()
         };
-        let indices = Indices::with_suffix(&self.suffix).unwrap();
+        let indices = if self.suffix.is_empty() {
+            Indices::default()
+        } else {
+            Indices::with_suffix(&self.suffix).unwrap()
+        };
         Elastic::open(&settings, indices, Duration::ZERO).unwrap()
     }
 }
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        // a cluster holds a bounded number of shards
-        let path = format!("/.fleet-*-{}?expand_wildcards=all&ignore_unavailable=true", self.suffix);
-        self.cluster.admin("DELETE", &path, &json!(null));
+        // a cluster holds a bounded number of shards; nobody waits for it
+        let end = if self.suffix.is_empty() { String::new() } else { format!("-{}", self.suffix) };
+        let names = INDICES.map(|index| format!(".fleet-{index}{end}")).join(",");
+        self.cluster.admin("DELETE", &format!("/{names}?ignore_unavailable=true&timeout=0s"), &json!(null));
     }
 }

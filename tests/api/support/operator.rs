@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use super::store::permitted;
 use super::{Process, Request, Response, Server, executable};
 
 /// What a subcommand came to.
@@ -47,9 +48,10 @@ impl Server {
         self.ask_as_operator(&Request::post(path).json(body)).ok()
     }
 
-    /// Applies a policy; its revision.
+    /// Applies a policy with permissions for its outputs; its revision.
     pub(crate) fn apply(&self, id: &str, policy: &Value) -> i64 {
-        let request = Request::new("PUT", &format!("/api/fleet/agent_policies/{id}/full")).json(policy);
+        let request =
+            Request::new("PUT", &format!("/api/fleet/agent_policies/{id}/full")).json(&permitted(policy));
         self.ask_as_operator(&request).ok()["item"]["revision"].as_i64().unwrap()
     }
 

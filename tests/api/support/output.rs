@@ -64,6 +64,15 @@ impl Output {
         self.text()
     }
 
+    /// The lines so far that warn, or are worse; but not of the version of the test cluster, which is what it is.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let warns =
+            |line: &&String| ["\"warn", "\"error", "WARN", "ERROR"].iter().any(|level| line.contains(level));
+        let of_version = |line: &&String| line.contains("than this server (");
+        let lines = self.shared.0.lock().unwrap();
+        lines.lines.iter().filter(warns).filter(|line| !of_version(line)).cloned().collect()
+    }
+
     /// Everything written so far.
     pub(crate) fn text(&self) -> String {
         self.shared.0.lock().unwrap().lines.join("\n")

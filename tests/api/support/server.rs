@@ -14,6 +14,7 @@ use super::fleet::{Fleet, Home};
 use super::in_process::InProcess;
 use super::stream::{self, client_config};
 use super::{Connection, Output, Pair, Request, Response, eventually};
+use crate::cluster::Cluster;
 
 /// Other tests may take the port that was free a moment ago.
 const PORTS_TRIED_MAX: usize = 10;
@@ -34,6 +35,10 @@ pub(crate) struct Options {
     unread: bool,
     port: Option<u16>,
     data: Option<PathBuf>,
+    /// On Elasticsearch: under the names that Kibana writes to.
+    pub(super) is_kibanas: bool,
+    /// On the embedded store, whichever store this program is for.
+    pub(super) is_embedded: bool,
 }
 
 impl Default for Options {
@@ -55,6 +60,8 @@ impl Default for Options {
             unread: false,
             port: None,
             data: None,
+            is_kibanas: false,
+            is_embedded: false,
         }
     }
 }
@@ -106,6 +113,18 @@ impl Options {
     /// This data directory, not one of its own.
     pub(crate) fn data(mut self, directory: &Path) -> Self {
         self.data = Some(directory.to_owned());
+        self
+    }
+
+    /// On Elasticsearch: under the names that Kibana writes to; one test at a time.
+    pub(crate) fn beside_kibana(mut self) -> Self {
+        self.is_kibanas = true;
+        self
+    }
+
+    /// On the embedded store, whichever store this program is for.
+    pub(crate) fn embedded(mut self) -> Self {
+        self.is_embedded = true;
         self
     }
 
@@ -242,7 +261,7 @@ impl Drop for Process {
 impl Installation {
     pub(crate) fn new(options: Options) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let home = Home::of_this_program();
+        let home = Home::of_this_program(&options);
         let options = match &home {
             Home::Directory => options,
             Home::Cluster(fleet) => Self::certified(fleet.settings(options), directory.path()),
@@ -255,6 +274,14 @@ impl Installation {
     fn certified(options: Options, directory: &Path) -> Options {
         let certified = !options.tls || options.authority.is_some();
         if certified { options } else { Fleet::certificate(options, directory) }
+    }
+
+    /// The cluster that the fleet lives in.
+    pub(crate) fn cluster(&self) -> Option<&'static Cluster> {
+        match &self.home {
+            Home::Cluster(fleet) => Some(fleet.cluster),
+            _ => None,
+        }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -377,8 +404,13 @@ impl Server {
 
     fn new(installation: Installation, process: Process, port: u16) -> Self {
         let server = Server { installation, process, port };
+        // of the operator's socket, which has no limits
         let status = Request::get("/api/status");
-        eventually("/api/status is healthy", || (server.ask(&status).status == 200).then_some(()));
+        let is_healthy = || {
+            let answer = server.operate_while_it_lives(&status)?;
+            (answer.json()["status"] == "HEALTHY").then_some(())
+        };
+        eventually("the server is healthy", is_healthy);
         server
     }
 
@@ -391,6 +423,11 @@ impl Server {
     pub(crate) fn authority(&self) -> PathBuf {
         let own = || self.installation.path().join("tls/ca.crt");
         self.installation.options.authority.clone().unwrap_or_else(own)
+    }
+
+    /// So many agents; fewer on Elasticsearch, where each takes several requests of its own.
+    pub(crate) fn many(&self, agents: usize) -> usize {
+        if self.installation.cluster().is_some() { agents / 5 } else { agents }
     }
 
     /// A connection as agents make it.

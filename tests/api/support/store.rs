@@ -13,7 +13,7 @@ use fleet_server::store::{
     default_policy,
 };
 use fleet_server::time::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Installation;
 use super::fleet::Home;
@@ -41,6 +41,17 @@ pub(crate) fn action(id: &str, kind: &str, data: &Value, agents: &[&str]) -> Act
     }
 }
 
+/// The policy as Kibana writes it: with what agents' keys for its outputs may do, unless they bring credentials along.
+pub(crate) fn permitted(policy: &Value) -> Value {
+    let mut policy = policy.clone();
+    let outputs = policy["outputs"].as_object().cloned().unwrap_or_default();
+    let needs_key = |output: &Value| output["type"] == "elasticsearch" && output.get("api_key").is_none();
+    for (name, _) in outputs.iter().filter(|(_, output)| needs_key(output)) {
+        policy["output_permissions"][name] = json!({ "monitoring": { "cluster": ["monitor"] } });
+    }
+    policy
+}
+
 /// The time in so many minutes, RFC 3339.
 pub(crate) fn minutes_from_now(minutes: i64) -> String {
     Timestamp(now().0 + minutes * 60_000).rfc3339()
@@ -62,7 +73,9 @@ impl Installation {
         if let Some(store) = elsewhere {
             let opened = Opened { store, _watch: None, _no_process_begins: no_process_begins };
             if self.token.is_none() {
-                opened.run(Operation::CreateRevision(Box::new(default_policy(now()))));
+                let policy = default_policy(now());
+                let data: Value = serde_json::from_str(policy.data.get()).unwrap();
+                opened.put_policy(DEFAULT_POLICY_ID, policy.revision_idx, &data);
                 self.token = Some(opened.token_for(DEFAULT_POLICY_ID));
             }
             return opened;
@@ -118,9 +131,9 @@ impl Opened {
         }
     }
 
-    /// Writes a revision of a policy; id and revision are put into `data`, as Kibana does.
+    /// Writes a revision of a policy; id, revision and permissions are put into `data`, as Kibana does.
     pub(crate) fn put_policy(&self, policy_id: &str, revision_idx: i64, data: &Value) {
-        let mut data = data.clone();
+        let mut data = permitted(data);
         data["id"] = policy_id.into();
         data["revision"] = revision_idx.into();
         self.run(Operation::CreateRevision(Box::new(Policy {
