@@ -8,8 +8,7 @@ use fleet_server::config::{Elasticsearch, Secret};
 use fleet_server::store::{Elastic, Indices, Memory};
 use serde_json::json;
 
-use super::server::Options;
-use super::{Authority, Pair};
+use super::{Authority, Options, Pair};
 use crate::cluster::{self, Cluster};
 
 /// Where a fleet lives.

@@ -12,134 +12,13 @@ use tempfile::TempDir;
 
 use super::fleet::{Fleet, Home};
 use super::in_process::InProcess;
+use super::options::Options;
 use super::stream::{self, client_config};
 use super::{Connection, Output, Pair, Request, Response, eventually};
 use crate::cluster::Cluster;
 
 /// Other tests may take the port that was free a moment ago.
 const PORTS_TRIED_MAX: usize = 10;
-
-/// How a server is started.
-#[derive(Clone)]
-pub(crate) struct Options {
-    settings: Vec<String>,
-    arguments: Vec<String>,
-    environment: Vec<(String, String)>,
-    /// A program that is given the server's command line.
-    wrapper: Vec<String>,
-    tls: bool,
-    authority: Option<PathBuf>,
-    /// What clients show.
-    shown: Option<Pair>,
-    /// Nobody reads what it says of itself.
-    unread: bool,
-    port: Option<u16>,
-    data: Option<PathBuf>,
-    /// On Elasticsearch: under the names that Kibana writes to.
-    pub(super) is_kibanas: bool,
-    /// On the embedded store, whichever store this program is for.
-    pub(super) is_embedded: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        let fixed = [
-            "inputs.0.server.host=localhost",
-            "inputs.0.server.timeouts.checkin_jitter=0",
-            "logging.to_stderr=true",
-            "http.enabled=false",
-        ];
-        Options {
-            settings: fixed.map(str::to_owned).to_vec(),
-            arguments: Vec::new(),
-            environment: Vec::new(),
-            wrapper: Vec::new(),
-            tls: true,
-            authority: None,
-            shown: None,
-            unread: false,
-            port: None,
-            data: None,
-            is_kibanas: false,
-            is_embedded: false,
-        }
-    }
-}
-
-impl Options {
-    /// Without TLS.
-    pub(crate) fn plain() -> Self {
-        Options { tls: false, ..Options::default() }.server("ssl.enabled", "false")
-    }
-
-    /// `-E KEY=VALUE`
-    pub(crate) fn set(mut self, key: &str, value: impl ToString) -> Self {
-        self.settings.push(format!("{key}={}", value.to_string()));
-        self
-    }
-
-    /// A setting below `inputs.0.server`.
-    pub(crate) fn server(self, key: &str, value: impl ToString) -> Self {
-        self.set(&format!("inputs.0.server.{key}"), value)
-    }
-
-    pub(crate) fn argument(mut self, argument: impl Into<String>) -> Self {
-        self.arguments.push(argument.into());
-        self
-    }
-
-    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    pub(crate) fn wrapper(mut self, wrapper: &[&str]) -> Self {
-        self.wrapper = wrapper.iter().map(|part| (*part).to_owned()).collect();
-        self
-    }
-
-    /// Its standard error is a pipe that nobody reads.
-    pub(crate) fn unread(mut self) -> Self {
-        self.unread = true;
-        self
-    }
-
-    /// This port, not a free one.
-    pub(crate) fn port(mut self, port: u16) -> Self {
-        self.port = Some(port);
-        self
-    }
-
-    /// This data directory, not one of its own.
-    pub(crate) fn data(mut self, directory: &Path) -> Self {
-        self.data = Some(directory.to_owned());
-        self
-    }
-
-    /// On Elasticsearch: under the names that Kibana writes to; one test at a time.
-    pub(crate) fn beside_kibana(mut self) -> Self {
-        self.is_kibanas = true;
-        self
-    }
-
-    /// On the embedded store, whichever store this program is for.
-    pub(crate) fn embedded(mut self) -> Self {
-        self.is_embedded = true;
-        self
-    }
-
-    /// Clients show this certificate.
-    pub(crate) fn showing(mut self, pair: &Pair) -> Self {
-        self.shown = Some(pair.clone());
-        self
-    }
-
-    /// With this certificate, from this CA.
-    pub(crate) fn certificate(mut self, pair: &Pair, authority: &Path) -> Self {
-        self.authority = Some(authority.to_owned());
-        self.server("ssl.certificate", pair.certificate.display()).server("ssl.key", pair.key.display())
-    }
-}
 
 /// A data directory and how its server is started. No server runs on it.
 pub(crate) struct Installation {
