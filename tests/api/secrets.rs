@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Server, executable, online};
+use crate::support::{Server, executable};
 
 /// Runs `secret set` with `value` on its standard input; what it prints.
 fn set(server: &Server, arguments: &[&str], value: &str) -> String {
@@ -31,12 +31,13 @@ fn policy(id: &str) -> Value {
 #[test]
 fn a_secret_reaches_the_agent_and_is_shown_to_nobody_else() {
     let server = Server::start();
-    let agent = server.enrol();
+    let agent = server.settled();
+    let mut parked = server.park(&agent);
     assert_eq!(set(&server, &["--id", "mine"], "s3cret value\n"), "mine");
     let made = set(&server, &["--json"], "other");
     assert!(made.contains("\"id\"") && !made.contains("other"), "{made}");
     server.apply("default", &policy("mine"));
-    let answer = server.check_in(&agent, &online()).ok();
+    let answer = parked.response().ok();
     let policy = &answer["actions"][0]["data"]["policy"];
     assert_eq!(policy["inputs"][0]["header"], "Bearer s3cret value");
     assert_eq!(policy["outputs"]["default"]["password"], "s3cret value");
