@@ -51,12 +51,13 @@ fn a_hundred_parked_and_a_hundred_under_way_are_answered_and_written_before_the_
     let said = |agent: &Agent| json!({ "status": "degraded", "message": format!("of {}", agent.id) });
     let send = |agent: &Agent| {
         let mut connection = server.connect();
-        // it is accepted: what only knocks when the server stops is refused
-        connection.ask(&Request::get("/api/status")).ok();
         connection.send(agent.check_in(&said(agent)).bytes());
         connection
     };
     let mut pending_connections: Vec<_> = pending.iter().map(send).collect();
+    // the last is noted, so the others have been taken
+    let last = server.settled();
+    parked.push(server.park(&last));
     let mut installation = server.stop();
     for connection in parked.iter_mut().chain(&mut pending_connections) {
         assert_eq!(connection.response().ok(), json!({ "ack_token": "", "action": "checkin" }));
