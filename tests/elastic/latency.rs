@@ -43,6 +43,26 @@ fn without_the_fleet_module() {
     measure(&site, &server, "without the module");
 }
 
+#[test]
+#[ignore = "prints figures"]
+fn what_the_cluster_itself_takes() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let site = Site::new(cluster);
+    site.act("nobody-s", []);
+    let clock = Clock::start();
+    let index = site.index("actions");
+    let look = |number: usize| {
+        let path = format!("/{index}/_doc/{number}");
+        assert_eq!(cluster.admin("PUT", &path, &json!({"action_id": "x", "agents": []})).0, 201);
+        let written = clock.now().mono;
+        assert_eq!(cluster.admin("POST", &format!("/{index}/_refresh"), &Value::Null).0, 200);
+        assert_eq!(cluster.admin("POST", &format!("/{index}/_search"), &json!({"size": 1})).0, 200);
+        clock.now().mono - written
+    };
+    let times: Vec<Duration> = (0..CHANGES).map(look).collect();
+    print("a refresh and a search", "one after the other", times);
+}
+
 fn measure(site: &Site<'_>, server: &Server, name: &str) {
     // makes the index
     site.act("nobody-s", []);
@@ -95,7 +115,7 @@ fn print(name: &str, how: &str, mut times: Vec<Duration>) {
     // past the capture of test output
     let _ = writeln!(
         stderr(),
-        "{name}, {} changes {how}: first agent woken after {} (p50), {} (max)",
+        "{name}, {} changes {how}: done after {} (p50), {} (max)",
         times.len(),
         milliseconds(p50),
         milliseconds(max)

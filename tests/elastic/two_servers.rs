@@ -172,7 +172,7 @@ fn an_agent_unenrolled_on_one_server_is_refused_by_the_other() {
     // the other one knows its key
     let mut connections = park(&servers[1], &agents, &runs(1, ""));
     let action = servers[1].order_unenroll(&agents[0].id);
-    assert_eq!(actions(&connections[0].response()), [action.clone()]);
+    assert_eq!(actions(&connections[0].response()), std::slice::from_ref(&action));
     ask(&servers[0], &agents[0].acks(&[event(&action, &agents[0])])).ok();
     assert_eq!(ask(&servers[1], &agents[0].check_in(&runs(1, ""))).status, 401);
 }
