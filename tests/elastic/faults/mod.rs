@@ -36,7 +36,9 @@ struct Scene<'a> {
 struct Recovery {
     /// The first acknowledgement of an agent that came when the cluster was back.
     answered: Duration,
-    /// The first and the last of the parked agents that an action reached which was written then.
+    /// The cluster has taken an action for the parked agents.
+    written: Duration,
+    /// The first and the last of them that it reached.
     first_woken: Duration,
     last_woken: Duration,
     /// The server says that it is healthy.
@@ -75,10 +77,11 @@ impl<'a> Scene<'a> {
         assert!(!server.process.stderr.text().contains("panicked"), "{}", server.process.stderr.text());
         let seconds = |time: Duration| format!("{:.2}", time.as_secs_f64());
         let line = format!(
-            "{name}: after the cluster was back, first acknowledgement {} s, first parked agent woken {} s, all {PARKED} {} s, \
+            "{name}: after the cluster was back, first acknowledgement {} s, an action written {} s, first parked agent woken {} s, all {PARKED} {} s, \
              healthy {} s; resident before, highest, after: {resident_before}, {}, {} kB; answers by status {:?}, {} \
              connections broken, {} enrolments and {} acknowledgements, none lost",
             seconds(recovery.answered),
+            seconds(recovery.written),
             seconds(recovery.first_woken),
             seconds(recovery.last_woken),
             seconds(recovery.healthy),
@@ -98,14 +101,14 @@ fn recover(site: &Site<'_>, server: &Server, agents: &[Agent], connections: Vec<
     let clock = Clock::start();
     let back = clock.now().mono;
     let since = || clock.now().mono - back;
-    let answered = std::thread::scope(|scope| {
+    let (answered, written) = std::thread::scope(|scope| {
         let asking = scope.spawn(|| {
             let acknowledges = || ask(server, &agents[0].acks(&[event(ACTION, &agents[0])])).status == 200;
             eventually("an acknowledgement is taken", || acknowledges().then(since))
         });
-        // what it takes to write the action is the cluster's time, not the server's
         site.act("after", agents);
-        asking.join().expect("it is answered")
+        let written = since();
+        (asking.join().expect("it is answered"), written)
     });
     let mut woken = Vec::new();
     for mut connection in connections {
@@ -114,7 +117,7 @@ fn recover(site: &Site<'_>, server: &Server, agents: &[Agent], connections: Vec<
     }
     let is_healthy = || status(server)["status"] == "HEALTHY";
     let healthy = eventually("the server is healthy", || is_healthy().then(since));
-    Recovery { answered, first_woken: woken[0], last_woken: woken[woken.len() - 1], healthy }
+    Recovery { answered, written, first_woken: woken[0], last_woken: woken[woken.len() - 1], healthy }
 }
 
 /// Waits until the server knows of the trouble.
