@@ -38,7 +38,7 @@ impl OpenStore {
                     Embedded::open(&config.data_directory, embedded.retention.clone(), now)?;
                 let store = Arc::new(store);
                 let first_token = first_token.map(|token| (token, store.clone()));
-                let remotes = Arc::new(WithRemotes::new(store)?);
+                let remotes = Arc::new(WithRemotes::new(store));
                 Ok(OpenStore {
                     store: remotes.clone(),
                     watch: Box::new(watch),

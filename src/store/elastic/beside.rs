@@ -3,7 +3,8 @@
 //! writes to that, so that one turn at a time for each agent is all the care its keys need.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use super::client::Client;
 use super::key_roles::{Roles, current, merged};
 use super::output_keys::{KIND, Outputs, key_metadata, retired_from};
-use super::{Elastic, ElasticError, Indices};
+use super::{Elastic, Indices};
 use crate::config::{Elasticsearch, Secret};
 use crate::model::secret::reference;
 use crate::model::{
@@ -28,8 +29,10 @@ const KEYS_PER_BATCH_MAX: usize = 4;
 /// A store of ours, and clients of the clusters that its agents send to.
 pub struct WithRemotes {
     inner: Arc<dyn Store>,
-    /// Only what has to do with other clusters is used of it: it has none of its own.
-    far: Elastic,
+    /// Only what has to do with other clusters is used of it: it has none of its own. Made when an output first needs it, so
+    /// that whoever has none pays nothing.
+    far: OnceLock<Elastic>,
+    closed: AtomicBool,
     /// Agents whose keys are being seen to: as many as there are workers at most.
     busy: Mutex<BTreeSet<String>>,
     bell: Condvar,
@@ -75,15 +78,31 @@ fn lane(operation: &Operation) -> Lane {
 
 impl WithRemotes {
     /// `inner`, with agents' keys for other clusters.
-    pub fn new(inner: Arc<dyn Store>) -> Result<Self, ElasticError> {
-        let nowhere = Elasticsearch { hosts: Vec::new(), ..Elasticsearch::default() };
-        let far = Elastic::open(&nowhere, Indices::default(), Duration::ZERO)?;
-        Ok(WithRemotes { inner, far, busy: Mutex::default(), bell: Condvar::new() })
+    pub fn new(inner: Arc<dyn Store>) -> Self {
+        let (far, closed) = (OnceLock::new(), AtomicBool::new(false));
+        WithRemotes { inner, far, closed, busy: Mutex::default(), bell: Condvar::new() }
     }
 
     /// Ends all that waits for other clusters.
     pub fn close(&self) {
-        self.far.close();
+        self.closed.store(true, Ordering::SeqCst);
+        if let Some(far) = self.far.get() {
+            far.close();
+        }
+    }
+
+    fn far(&self) -> Result<&Elastic, StoreError> {
+        if let Some(far) = self.far.get() {
+            return Ok(far);
+        }
+        let nowhere = Elasticsearch { hosts: Vec::new(), ..Elasticsearch::default() };
+        let made = Elastic::open(&nowhere, Indices::default(), Duration::ZERO);
+        let made = made.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let far = self.far.get_or_init(|| made);
+        if self.closed.load(Ordering::SeqCst) {
+            far.close();
+        }
+        Ok(far)
     }
 
     fn keep(&self, operation: Operation) -> StoreResult {
@@ -107,7 +126,7 @@ impl WithRemotes {
                 keys.push(None);
                 continue;
             };
-            let client = self.far.remote(&need.output, block)?;
+            let client = self.far()?.remote(&need.output, block)?;
             let stored = outputs.get(&need.output).cloned().unwrap_or_default();
             let key = match self.usable_key(need, &client, stored.clone()) {
                 Ok(None) => self.new_key(wanted, need, &client, &stored),
@@ -139,13 +158,14 @@ impl WithRemotes {
         let Some(key) = self.stored_key(&stored)? else { return Ok(None) };
         if stored.permissions_hash == need.permissions_hash {
             // under the name there may be another cluster by now; one that cannot be asked may well be it
-            let is_there = !client.is_reachable() || !matches!(self.far.good_key(client, &key.id), Ok(None));
+            let is_there =
+                !client.is_reachable() || !matches!(self.far()?.good_key(client, &key.id), Ok(None));
             return Ok(is_there.then_some((key, None)));
         }
         check_reachable(client)?;
-        let Some(found) = self.far.good_key(client, &key.id)? else { return Ok(None) };
+        let Some(found) = self.far()?.good_key(client, &key.id)? else { return Ok(None) };
         let new: Roles = serde_json::from_str(need.roles.get()).map_err(|error| unreadable(&error))?;
-        if !self.far.set_roles(client, &key.id, &merged(&found.role_descriptors, &new))? {
+        if !self.far()?.set_roles(client, &key.id, &merged(&found.role_descriptors, &new))? {
             return Ok(None);
         }
         stored.permissions_hash.clone_from(&need.permissions_hash);
@@ -166,7 +186,7 @@ impl WithRemotes {
     fn new_key(&self, wanted: &KeysWanted, need: &KeyNeed, client: &Client, stored: &AgentOutput) -> MadeKey {
         check_reachable(client)?;
         let name = format!("{}:{}", wanted.agent, need.output);
-        let key = self.far.make_key_on(client, &name, &need.roles, &key_metadata(&wanted.agent))?;
+        let key = self.far()?.make_key_on(client, &name, &need.roles, &key_metadata(&wanted.agent))?;
         let value = Secret::new(format!("{}:{}", key.id, key.secret));
         let mut output = AgentOutput {
             api_key_id: key.id.clone(),
@@ -192,7 +212,10 @@ impl WithRemotes {
         if output.api_key_id == stored.api_key_id {
             return;
         }
-        let far = self.far.invalidate_visible(client, std::slice::from_ref(&output.api_key_id)).map(drop);
+        let far = self
+            .far()
+            .and_then(|far| far.invalidate_visible(client, std::slice::from_ref(&output.api_key_id)))
+            .map(drop);
         let secret_id = output.secret_id().unwrap_or_default().to_owned();
         let near = self.ask(Operation::RetireKeys(vec![RetiredKey { secret_id, ..RetiredKey::default() }]));
         if let Err(error) = far.and(near.map(drop)) {
@@ -223,12 +246,12 @@ impl WithRemotes {
             let Some(client) = self.client_of(output)?.filter(|client| client.is_reachable()) else {
                 continue;
             };
-            if self.far.is_as_made(&stored.api_key_id) {
+            if self.far()?.is_as_made(&stored.api_key_id) {
                 continue;
             }
-            let found = self.far.good_key(&client, &stored.api_key_id)?;
+            let found = self.far()?.good_key(&client, &stored.api_key_id)?;
             if let Some(roles) = found.and_then(|key| current(&key.role_descriptors)) {
-                self.far.set_roles(&client, &stored.api_key_id, &roles)?;
+                self.far()?.set_roles(&client, &stored.api_key_id, &roles)?;
             }
         }
         let retired: Vec<RetiredKey> = outputs
@@ -248,7 +271,7 @@ impl WithRemotes {
             let client = self.client_of(&key.output)?;
             let done = client.map(|client| {
                 check_reachable(&client)?;
-                self.far.invalidate_visible(&client, std::slice::from_ref(&key.id))
+                self.far()?.invalidate_visible(&client, std::slice::from_ref(&key.id))
             });
             if let Some(Err(error)) = done {
                 ::log::warn!("fleet.apikey.id" = key.id.as_str(); "a key for the output {} could not be invalidated: {error}", key.output);
@@ -259,7 +282,7 @@ impl WithRemotes {
 
     /// The client of an output that was used, or that a policy has.
     fn client_of(&self, output: &str) -> Result<Option<Arc<Client>>, StoreError> {
-        let known = self.far.remote_clients().into_iter().find(|(known, _)| known == output);
+        let known = self.far()?.remote_clients().into_iter().find(|(known, _)| known == output);
         if let Some((_, client)) = known {
             return Ok(Some(client));
         }
@@ -276,7 +299,7 @@ impl WithRemotes {
                 block["service_token"] = secrets.get(&id).into();
             }
             if block["service_token"].is_string() {
-                return self.far.remote(output, &Secret::new(block.to_string())).map(Some);
+                return self.far()?.remote(output, &Secret::new(block.to_string())).map(Some);
             }
         }
         Ok(None)

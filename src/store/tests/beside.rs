@@ -14,7 +14,7 @@ fn beside(behaviour: fn(&Fixture, &Cluster)) {
     let Some(cluster) = Cluster::shared() else { return };
     let directory = tempfile::tempdir().unwrap();
     let (store, watch, _) = Embedded::open(directory.path(), RETENTION, NOW).unwrap();
-    let store = WithRemotes::new(Arc::new(store)).unwrap();
+    let store = WithRemotes::new(Arc::new(store));
     assert_eq!(store.lanes().key_making, KeyMaking::Remote);
     let fixture = Fixture { _directory: Some(directory), ..Fixture::of(store, watch) };
     fixture.enroll("a");
