@@ -195,7 +195,11 @@ fn a_large_policy_arrives_whole_plain_and_compressed() {
         (0..2_000).map(|i| json!({ "id": format!("input {i}"), "type": "logfile" })).collect();
     let mut large = policy("x");
     large["inputs"] = json!(inputs);
+    let waiting = server.settled();
+    let mut parked = server.park(&waiting);
     server.apply("default", &large);
+    // it is in force as soon as one agent has it
+    parked.response().ok();
     let agent = server.enrol();
     let encodings = [("identity", false), ("gzip", true), ("deflate, gzip;q=0.5", true), ("gzip;q=0", false)];
     for (encoding, compressed) in encodings {
