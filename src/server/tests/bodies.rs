@@ -211,3 +211,14 @@ fn bodies_on_their_way_hold_a_bounded_amount_together() {
     world.pass(Duration::from_secs(120));
     assert_eq!(world.server.bodies.bytes(), 0);
 }
+
+#[test]
+fn a_body_counts_until_its_handler_is_done_with_it() {
+    let (mut world, agent) = World::with_agent();
+    world.held.insert(Lane::Write);
+    let connection = world.check_in_with(&agent, json!({"components": ["x".repeat(1_000)]}));
+    assert!(world.server.bodies.bytes() > 1_000, "its check-in is yet to be written");
+    world.release();
+    assert_eq!(world.server.bodies.bytes(), 0);
+    world.answer(connection);
+}
