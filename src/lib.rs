@@ -16,6 +16,7 @@ pub mod http;
 pub mod connection;
 pub mod model;
 pub mod store;
+pub mod pgp;
 pub mod api;
 pub mod fleet;
 pub mod task;

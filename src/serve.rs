@@ -210,6 +210,10 @@ impl Jobs for Workers {
     fn work(&mut self, work: WorkId, run: Run) {
         self.pool.work(work, run);
     }
+
+    fn errand(&mut self, work: WorkId, run: Run) {
+        self.pool.errand(work, run);
+    }
 }
 
 /// What the process does beside serving.

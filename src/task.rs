@@ -10,6 +10,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::connection::{BodyBounds, BodyError};
@@ -42,9 +43,19 @@ pub enum Ask {
     Body(BodyBounds),
     /// Pure work of more than about a millisecond.
     Work(Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>),
+    /// What waits for the world outside, on a thread of its own; all who ask for the same `name` meanwhile share one.
+    Errand {
+        /// What tells one errand from another.
+        name: &'static str,
+        /// What is done if nobody is at it.
+        run: Box<dyn FnOnce() -> Shared + Send>,
+    },
     /// Give this answer, and say whether all of it was written.
     Respond(Response),
 }
+
+/// What an errand brings, for all who asked for it.
+pub type Shared = Arc<dyn Any + Send + Sync>;
 
 /// What came of an [`Ask`].
 pub enum Reply {
@@ -54,6 +65,8 @@ pub enum Reply {
     Body(Result<Vec<u8>, BodyError>),
     /// Of [`Ask::Work`]; `None` if it panicked.
     Work(Option<Box<dyn Any + Send>>),
+    /// Of [`Ask::Errand`]; `None` if it panicked.
+    Errand(Option<Shared>),
     /// Of [`Ask::Respond`]: whether the answer was written whole.
     Responded(bool),
 }
@@ -126,6 +139,20 @@ impl Cx {
     pub async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         match self.ask(Ask::Work(Box::new(move || Box::new(work())))).await {
             Reply::Work(result) => result.and_then(|result| result.downcast().ok()).map(|result| *result),
+            _ => unreachable!("the executor answers what was asked"),
+        }
+    }
+
+    /// Runs `errand`, which waits for the world outside (a disk, another host) and ends by itself, on a thread of its own:
+    /// neither computing nor a store's worker is behind it. All who ask for the same `name` meanwhile share what came of it.
+    /// `None` if it panicked.
+    pub async fn errand<T: Send + Sync + 'static>(
+        &self,
+        name: &'static str,
+        errand: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<Arc<T>> {
+        match self.ask(Ask::Errand { name, run: Box::new(move || Arc::new(errand())) }).await {
+            Reply::Errand(result) => result.and_then(|result| result.downcast().ok()),
             _ => unreachable!("the executor answers what was asked"),
         }
     }

@@ -95,7 +95,7 @@ impl World {
                     let answers = self.store.run(operations);
                     self.server.handle(self.now, Event::Answered { batch, answers });
                 }
-                Effect::Work { work, run } => {
+                Effect::Work { work, run } | Effect::Errand { work, run } => {
                     self.server.handle(self.now, Event::Worked { work, result: Some(run()) });
                 }
                 Effect::Write(connection) => match &mut self.held {

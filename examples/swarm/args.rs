@@ -26,6 +26,8 @@ pub(crate) enum Scenario {
     Rollout(RolloutOptions),
     /// Park, drop all connections at once, connect and park again
     Reconnect(Options),
+    /// Fetch one file, such as an artifact, with all agents at once: rate in sum, memory, CPU
+    Download(DownloadOptions),
     /// Check-ins that return at once (server: checkin_long_poll 1ms, checkin_jitter 0)
     Storm(Options),
     /// One agent alone: enrolment, check-in that returns at once, ack
@@ -100,6 +102,18 @@ pub(crate) struct ParkOptions {
     /// Check in again 1 to 1.5 s after each end of a poll, as real agents do
     #[arg(long)]
     pub(crate) behave: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct DownloadOptions {
+    #[command(flatten)]
+    pub(crate) common: Options,
+    /// Path of what is fetched, such as /api/fleet/artifacts/NAME/SHA256
+    #[arg(long)]
+    pub(crate) path: String,
+    /// How often; the first time the server reads it from its store
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
 }
 
 #[derive(Args)]

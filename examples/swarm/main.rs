@@ -25,6 +25,7 @@ mod failure;
 mod message;
 mod answer;
 mod transport;
+mod fetch;
 mod session;
 mod script;
 mod tally;
@@ -48,7 +49,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Arguments, Scenario};
-use scenarios::{enroll, latency, park, reconnect, rollout, start, storm};
+use scenarios::{download, enroll, latency, park, reconnect, rollout, start, storm};
 
 #[expect(clippy::print_stderr, reason = "a command line program")]
 fn main() -> ExitCode {
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Scenario::Park(options) => park::run(&options),
         Scenario::Rollout(options) => rollout::run(&options),
         Scenario::Reconnect(options) => reconnect::run(&options),
+        Scenario::Download(options) => download::run(&options),
         Scenario::Storm(options) => storm::run(&options),
         Scenario::Latency(options) => latency::run(&options),
         Scenario::Start(options) => start::run(&options),

@@ -147,6 +147,11 @@ impl Run {
         Client::new(self.target.clone(), self.tls.clone(), ANSWER_WAIT_MAX)
     }
 
+    /// The `Host` to name in requests.
+    pub(crate) fn authority(&self) -> String {
+        self.target.authority()
+    }
+
     /// Saves the agents if they are to be kept.
     pub(crate) fn save(&self, options: &Options) -> Result<(), String> {
         match &options.state {

@@ -85,16 +85,30 @@ impl Transport {
     /// Receives until the socket is empty; `scratch` is one buffer for all connections.
     pub(crate) fn receive(&mut self, scratch: &mut [u8], sink: &mut Vec<u8>) -> io::Result<Peer> {
         loop {
-            let count = match unless_blocked(self.socket().read(scratch))? {
+            match self.receive_once(scratch, sink)? {
                 None => return Ok(Peer::Open),
-                Some(0) => return Ok(Peer::Closed),
-                Some(count) => count,
-            };
-            match self {
-                Self::Plain { .. } => sink.extend_from_slice(&scratch[..count]),
-                Self::Tls { tls, .. } => decrypt(tls, &scratch[..count], sink)?,
+                Some(Peer::Closed) => return Ok(Peer::Closed),
+                Some(Peer::Open) => {}
             }
         }
+    }
+
+    /// Receives at most one `scratch` full; none when the socket is empty.
+    pub(crate) fn receive_once(
+        &mut self,
+        scratch: &mut [u8],
+        sink: &mut Vec<u8>,
+    ) -> io::Result<Option<Peer>> {
+        let count = match unless_blocked(self.socket().read(scratch))? {
+            None => return Ok(None),
+            Some(0) => return Ok(Some(Peer::Closed)),
+            Some(count) => count,
+        };
+        match self {
+            Self::Plain { .. } => sink.extend_from_slice(&scratch[..count]),
+            Self::Tls { tls, .. } => decrypt(tls, &scratch[..count], sink)?,
+        }
+        Ok(Some(Peer::Open))
     }
 
     /// Says goodbye as a real client does, as far as the socket takes it.

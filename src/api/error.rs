@@ -23,6 +23,8 @@ pub enum ApiError {
     KeyNotEnabled,
     /// The store limits authentication.
     AuthenticationLimit,
+    /// No agent has the key.
+    AgentNotFound,
     /// The agent of the path is not the one of the key.
     AgentIdentity,
     /// The document has no section `agent`.
@@ -53,6 +55,14 @@ pub enum ApiError {
     MaxLimit,
     /// Too many store operations wait.
     TooManyDispatches,
+    /// The agent's policy does not list the artifact, or is not known.
+    ArtifactNotAllowed,
+    /// The agent is on no policy.
+    NoPolicy,
+    /// Too many different artifacts are waited for.
+    TooManyRequests,
+    /// The request must come over TLS.
+    TlsRequired,
     /// The stored audit reason is `orphaned`.
     AuditReasonConflict,
     /// The body did not come in time.
@@ -89,6 +99,11 @@ impl ApiError {
             Self::AuthenticationLimit => {
                 (429, "ElasticsearchAPIKeyAuthLimit", "exceeded the elasticsearch api key auth limit")
             }
+            Self::AgentNotFound => (404, "AgentNotFound", "agent could not be found"),
+            Self::ArtifactNotAllowed => (403, "Forbidden", "agent not authorized for artifact"),
+            Self::NoPolicy => (403, "Forbidden", "agent has no policy ID"),
+            Self::TooManyRequests => (429, "TooManyRequests", "too many requests"),
+            Self::TlsRequired => (501, "ErrTLSRequired", "server must run with tls to use this endpoint"),
             Self::AgentIdentity => (403, "ErrAgentIdentity", "Agent header contains wrong identifier"),
             Self::AgentCorrupted => (400, "ErrAgentCorrupted", "Agent record corrupted"),
             Self::AgentInactive => (401, "ErrAgentInactive", "Agent inactive"),

@@ -18,12 +18,23 @@ pub enum Operation {
     Acks,
     /// `POST /api/fleet/agents/{id}/audit/unenroll`
     AuditUnenroll,
+    /// `GET /api/fleet/artifacts/{id}/{sha2}`
+    Artifact,
+    /// `GET /api/agents/upgrades/{version}/pgp-public-key`
+    PgpKey,
 }
 
 impl Operation {
     /// Those that have limits of their own.
-    pub const LIMITED: [Operation; 5] =
-        [Operation::Status, Operation::Enroll, Operation::CheckIn, Operation::Acks, Operation::AuditUnenroll];
+    pub const LIMITED: [Operation; 7] = [
+        Operation::Status,
+        Operation::Enroll,
+        Operation::CheckIn,
+        Operation::Acks,
+        Operation::AuditUnenroll,
+        Operation::Artifact,
+        Operation::PgpKey,
+    ];
 
     /// Name for metrics and logs.
     pub fn name(self) -> &'static str {
@@ -33,12 +44,14 @@ impl Operation {
             Operation::CheckIn => "checkin",
             Operation::Acks => "acks",
             Operation::AuditUnenroll => "auditUnenroll",
+            Operation::Artifact => "artifacts",
+            Operation::PgpKey => "getPGPKey",
         }
     }
 
     fn method(self) -> &'static str {
         match self {
-            Operation::Status => "GET",
+            Operation::Status | Operation::Artifact | Operation::PgpKey => "GET",
             _ => "POST",
         }
     }
@@ -47,12 +60,14 @@ impl Operation {
 /// Where a request goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Routed {
-    /// To this operation; `id` is the agent of the path, empty where it has none.
+    /// To this operation.
     Found {
         /// Which one.
         operation: Operation,
-        /// Percent-decoded.
+        /// What the path names: an agent, an artifact, a version. Percent-decoded; empty where it names nothing.
         id: String,
+        /// What else it names, percent-decoded; empty where there is no more.
+        part: String,
     },
     /// The path is known, the method is not the one allowed.
     WrongMethod {
@@ -65,13 +80,13 @@ pub enum Routed {
 
 /// Finds the operation of a request; paths are exact.
 pub fn route(method: &str, path: &str) -> Routed {
-    let Some((operation, id)) = operation_of(path) else { return Routed::NotFound };
+    let Some(Named { operation, id, part }) = named(path) else { return Routed::NotFound };
     if method != operation.method() {
         return Routed::WrongMethod { allow: operation.method() };
     }
-    match percent_decode(id) {
-        Some(id) => Routed::Found { operation, id: id.into_owned() },
-        None => Routed::NotFound,
+    match (percent_decode(id), percent_decode(part)) {
+        (Some(id), Some(part)) => Routed::Found { operation, id: id.into_owned(), part: part.into_owned() },
+        _ => Routed::NotFound,
     }
 }
 
@@ -83,14 +98,30 @@ pub fn limited_operation(path: &str) -> Option<Operation> {
         let rest = path.strip_prefix("/api/fleet/agents/")?;
         (!rest.is_empty() && !rest.contains('/')).then_some(Operation::Enroll)
     };
-    operation_of(path).map(|(operation, _)| operation).or_else(enrolment)
+    named(path).map(|named| named.operation).or_else(enrolment)
 }
 
-fn operation_of(path: &str) -> Option<(Operation, &str)> {
+/// What a path names, as it is written.
+struct Named<'a> {
+    operation: Operation,
+    id: &'a str,
+    part: &'a str,
+}
+
+fn named(path: &str) -> Option<Named<'_>> {
+    let one = |operation, id| Named { operation, id, part: "" };
     match path {
-        "/api/status" => return Some((Operation::Status, "")),
-        "/api/fleet/agents/enroll" => return Some((Operation::Enroll, "")),
+        "/api/status" => return Some(one(Operation::Status, "")),
+        "/api/fleet/agents/enroll" => return Some(one(Operation::Enroll, "")),
         _ => {}
+    }
+    if let Some(rest) = path.strip_prefix("/api/fleet/artifacts/") {
+        let (id, part) = rest.split_once('/')?;
+        return is_segment(id, part).then_some(Named { operation: Operation::Artifact, id, part });
+    }
+    if let Some(rest) = path.strip_prefix("/api/agents/upgrades/") {
+        let version = rest.strip_suffix("/pgp-public-key")?;
+        return is_version(version).then_some(one(Operation::PgpKey, version));
     }
     let (id, rest) = path.strip_prefix("/api/fleet/agents/")?.split_once('/')?;
     let operation = match rest {
@@ -99,7 +130,17 @@ fn operation_of(path: &str) -> Option<(Operation, &str)> {
         "audit/unenroll" => Operation::AuditUnenroll,
         _ => return None,
     };
-    (!id.is_empty()).then_some((operation, id))
+    (!id.is_empty()).then_some(one(operation, id))
+}
+
+fn is_segment(id: &str, part: &str) -> bool {
+    !id.is_empty() && !part.is_empty() && !part.contains('/')
+}
+
+/// Three parts, whatever they are: that they are numbers is for the handler to say.
+fn is_version(version: &str) -> bool {
+    let mut parts = version.splitn(3, '.');
+    !version.contains('/') && (0..3).all(|_| parts.next().is_some_and(|part| !part.is_empty()))
 }
 
 #[cfg(test)]
@@ -107,7 +148,7 @@ mod tests {
     use super::*;
 
     fn found(operation: Operation, id: &str) -> Routed {
-        Routed::Found { operation, id: id.to_owned() }
+        Routed::Found { operation, id: id.to_owned(), part: String::new() }
     }
 
     #[test]
@@ -133,10 +174,38 @@ mod tests {
     }
 
     #[test]
+    fn an_artifact_is_named_by_two_segments() {
+        let artifact = |id: &str, part: &str| Routed::Found {
+            operation: Operation::Artifact,
+            id: id.to_owned(),
+            part: part.to_owned(),
+        };
+        assert_eq!(route("GET", "/api/fleet/artifacts/a%20b/c%2Fd"), artifact("a b", "c/d"));
+        for path in ["a", "a/", "/b", "a/b/", "a/b/c", "a/%zz", "%ff/b"] {
+            assert_eq!(route("GET", &format!("/api/fleet/artifacts/{path}")), Routed::NotFound, "{path}");
+        }
+        assert_eq!(route("POST", "/api/fleet/artifacts/a/b"), Routed::WrongMethod { allow: "GET" });
+    }
+
+    #[test]
+    fn the_upgrade_key_is_named_by_a_version_of_three_parts() {
+        let path = |version: &str| format!("/api/agents/upgrades/{version}/pgp-public-key");
+        for version in ["9.6.0", "a.b.c", "1.2.3.4"] {
+            assert_eq!(route("GET", &path(version)), found(Operation::PgpKey, version));
+        }
+        for version in ["9.6", "9", "", "9..0", "9.6.", ".6.0", "9/6.0.1"] {
+            assert_eq!(route("GET", &path(version)), Routed::NotFound, "{version}");
+        }
+        assert_eq!(route("GET", "/api/agents/upgrades/9.6.0/pgp-public-key/"), Routed::NotFound);
+    }
+
+    #[test]
     fn limits_follow_the_path_alone() {
         assert_eq!(limited_operation("/api/fleet/agents/x"), Some(Operation::Enroll));
         assert_eq!(limited_operation("/api/status/"), Some(Operation::Status));
         assert_eq!(limited_operation("/api/fleet/agents/x/checkin"), Some(Operation::CheckIn));
+        assert_eq!(limited_operation("/api/fleet/artifacts/a/b"), Some(Operation::Artifact));
+        assert_eq!(limited_operation("/api/agents/upgrades/9.6.0/pgp-public-key/"), Some(Operation::PgpKey));
         assert_eq!(limited_operation("/other"), None);
     }
 }

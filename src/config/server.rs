@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::cache::Cache;
 use super::limits::Limits;
 use super::secret::Secret;
+use super::store::Proxy;
 use super::tls::Tls;
 
 pub(super) mod read;
@@ -98,12 +99,14 @@ pub struct StaticPolicyToken {
 }
 
 /// `server.pgp`: the key that agents verify upgrades with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 pub struct Pgp {
     /// `upstream_url`: where the key is fetched from when `dir` lacks it.
     pub upstream_url: String,
     /// `dir`: keys on disk.
     pub dir: PathBuf,
+    /// How it is fetched: the proxies of the environment.
+    pub proxy: Proxy,
 }
 
 /// `server.pdkdf2`: hashing of replace tokens.
@@ -209,6 +212,7 @@ impl Default for Pgp {
         Self {
             upstream_url: "https://artifacts.elastic.co/GPG-KEY-elastic-agent".to_owned(),
             dir: PathBuf::from(PGP_DIRECTORY),
+            proxy: Proxy::None,
         }
     }
 }

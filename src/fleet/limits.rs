@@ -116,6 +116,8 @@ pub fn limit_of(operation: Operation, limits: &Limits) -> RouteLimit {
         Operation::CheckIn => routes.checkin,
         Operation::Acks => routes.ack,
         Operation::AuditUnenroll => routes.audit_unenroll,
+        Operation::Artifact => routes.artifact,
+        Operation::PgpKey => routes.pgp_retrieval,
     }
 }
 

@@ -1,8 +1,10 @@
 //! The fleet's state in memory: who is parked, what is newest, what is cached, what is limited. Pure: no I/O, no clock, no
 //! request procedures; the loop thread owns it.
 
+pub mod artifacts;
 pub mod beats;
 pub mod bucket;
+pub mod byte_cache;
 pub mod cache;
 pub mod health;
 pub mod limits;
@@ -31,6 +33,7 @@ use crate::model::{Action, ApiKey, EnrollmentToken, KeyMaking};
 use crate::store::ClusterFacts;
 use crate::time::Now;
 
+use artifacts::Artifacts;
 use beats::Beats;
 use cache::Cache;
 use health::Health;
@@ -101,6 +104,10 @@ pub struct Fleet {
     pub resolved_actions: Cache<String, Option<Raw>>,
     /// Facts of actions by action id.
     pub actions: Cache<String, ActionFacts>,
+    /// Artifacts that agents fetch.
+    pub artifacts: Artifacts,
+    /// The key that agents check upgrades with, and how long it is good.
+    pub pgp_key: Option<(Duration, Arc<[u8]>)>,
     /// Enrolments that could not be taken back yet.
     pub unfinished_undos: Vec<UnfinishedUndo>,
     /// Enrolments under way that name an id.
@@ -184,6 +191,8 @@ impl Fleet {
             retired_agents: Cache::new(RETIRED_AGENTS_MAX, &hashing),
             resolved_actions: Cache::new(RESOLVED_ACTIONS_MAX, &hashing),
             actions: Cache::new(ACK_TOKENS_MAX, &hashing),
+            artifacts: Artifacts::new(config.server.cache.bytes_max),
+            pgp_key: None,
             unfinished_undos: Vec::new(),
             enrolling: BTreeSet::new(),
             dismissed: Vec::new(),

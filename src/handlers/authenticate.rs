@@ -49,6 +49,20 @@ pub async fn active_or_not(cx: &Cx, api_key: &ApiKey, id: &str) -> Result<Box<Ag
         return Err(ApiError::Internal);
     };
     let agent = agent.filter(|agent| agent.access_api_key_id == api_key.id).ok_or(ApiError::AgentIdentity)?;
+    checked(cx, api_key, agent)
+}
+
+/// The agent whose access key it is, if it is active: for routes whose path names no agent.
+pub async fn agent_of_key(cx: &Cx, api_key: &ApiKey) -> Result<Box<Agent>, ApiError> {
+    key(cx, api_key).await?;
+    let Answer::Agent(agent) = cx.store(Operation::AgentByAccessKey(api_key.id.clone())).await? else {
+        return Err(ApiError::Internal);
+    };
+    let agent = checked(cx, api_key, agent.ok_or(ApiError::AgentNotFound)?)?;
+    if agent.active { Ok(agent) } else { Err(ApiError::AgentInactive) }
+}
+
+fn checked(cx: &Cx, api_key: &ApiKey, agent: Box<Agent>) -> Result<Box<Agent>, ApiError> {
     if agent.agent.is_none() {
         return Err(ApiError::AgentCorrupted);
     }

@@ -4,11 +4,13 @@
 
 pub mod acks;
 pub mod admin;
+pub mod artifact;
 pub mod audit_unenroll;
 pub mod authenticate;
 pub mod checkin;
 pub mod deliver;
 pub mod enroll;
+pub mod pgp_key;
 pub mod policy;
 mod replace_token;
 mod secrets;
@@ -33,8 +35,12 @@ pub struct Request {
     pub listener: Listener,
     /// Line and headers.
     pub head: Box<RequestHead>,
-    /// The id in the path, percent-decoded; empty where it has none.
+    /// Whether it came over TLS.
+    pub is_encrypted: bool,
+    /// What the path names, percent-decoded; empty where it names nothing.
     pub id: String,
+    /// What else it names.
+    pub part: String,
     /// When its head was complete.
     pub started: Now,
 }
@@ -47,6 +53,8 @@ pub fn start(operation: Operation, cx: Cx, request: Request) -> Handler {
         Operation::CheckIn => Box::pin(checkin::check_in(cx, request)),
         Operation::Acks => Box::pin(acks::acks(cx, request)),
         Operation::AuditUnenroll => Box::pin(audit_unenroll::audit_unenroll(cx, request)),
+        Operation::Artifact => Box::pin(artifact::artifact(cx, request)),
+        Operation::PgpKey => Box::pin(pgp_key::pgp_key(cx, request)),
     }
 }
 

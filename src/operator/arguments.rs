@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::version::STACK_VERSION;
 
@@ -55,6 +55,9 @@ pub enum Command {
     /// Secrets: what policies refer to and nobody is to read in them.
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// Artifacts: what Endpoint fetches beside its policy.
+    #[command(subcommand)]
+    Artifact(ArtifactCommand),
     /// Agents: who they are, and what they are to do.
     #[command(subcommand)]
     Agent(AgentCommand),
@@ -137,6 +140,39 @@ pub enum SecretCommand {
         #[arg(long)]
         id: Option<String>,
     },
+}
+
+/// `artifact ..`
+#[derive(Debug, Subcommand)]
+pub enum ArtifactCommand {
+    /// Keep a file as an artifact, in place of one of that identifier and content, and print what a policy has to say of it
+    /// (artifact_manifest.artifacts of an input).
+    Add {
+        /// The file.
+        file: PathBuf,
+        /// By which name agents fetch it, such as endpoint-trustlist-linux-v1.
+        #[arg(long)]
+        identifier: String,
+        /// Compress it; agents get it so.
+        #[arg(long)]
+        compress: Option<ArtifactCompression>,
+    },
+    /// List all artifacts.
+    List,
+    /// Delete an artifact. Policies that list it are not looked for.
+    Delete {
+        /// Its identifier.
+        identifier: String,
+        /// The SHA-256 of its content before it was compressed.
+        sha256: String,
+    },
+}
+
+/// How an artifact is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ArtifactCompression {
+    /// As Kibana does.
+    Zlib,
 }
 
 /// `agent ..`
@@ -341,6 +377,10 @@ mod tests {
             "token revoke x",
             "secret set",
             "secret set --id x",
+            "artifact add f --identifier i",
+            "artifact add f --identifier i --compress zlib",
+            "artifact list",
+            "artifact delete i 0f",
             "agent list --policy p --status online",
             "agent show x",
             "agent upgrade x --version 9.1.0 --source-uri http://m/",
@@ -366,6 +406,8 @@ mod tests {
             "--host x status",
             "--agent-mode status",
             "policy list --id x",
+            "artifact add f",
+            "artifact add f --identifier i --compress lzma",
         ] {
             assert!(read(line).is_err(), "{line}");
         }

@@ -32,25 +32,30 @@ impl Client {
 
     /// GETs a JSON answer; `target` is path and query, encoded.
     pub(super) fn get(&self, target: &str) -> Result<Value, Failure> {
-        self.ask("GET", target, "")
+        self.ask("GET", target, b"")
     }
 
     /// DELETEs.
     pub(super) fn delete(&self, target: &str) -> Result<Value, Failure> {
-        self.ask("DELETE", target, "")
+        self.ask("DELETE", target, b"")
     }
 
     /// POSTs JSON.
     pub(super) fn post(&self, target: &str, body: &Value) -> Result<Value, Failure> {
-        self.ask("POST", target, &body.to_string())
+        self.post_bytes(target, body.to_string().as_bytes())
+    }
+
+    /// POSTs whatever it is.
+    pub(super) fn post_bytes(&self, target: &str, body: &[u8]) -> Result<Value, Failure> {
+        self.ask("POST", target, body)
     }
 
     /// PUTs a text.
     pub(super) fn put(&self, target: &str, body: &str) -> Result<Value, Failure> {
-        self.ask("PUT", target, body)
+        self.ask("PUT", target, body.as_bytes())
     }
 
-    fn ask(&self, method: &str, target: &str, body: &str) -> Result<Value, Failure> {
+    fn ask(&self, method: &str, target: &str, body: &[u8]) -> Result<Value, Failure> {
         let mut stream = self.connect()?;
         let received = exchange(&mut stream, &request(method, target, body));
         let received =
@@ -74,17 +79,18 @@ impl Client {
     }
 }
 
-fn request(method: &str, target: &str, body: &str) -> String {
-    format!(
+fn request(method: &str, target: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
         "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
+         Content-Length: {}\r\n\r\n",
         body.len()
-    )
+    );
+    [head.as_bytes(), body].concat()
 }
 
-fn exchange(stream: &mut (impl Read + Write), request: &str) -> io::Result<Vec<u8>> {
+fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Vec<u8>> {
     // a server that refuses a body may close before it has taken all of it: what it said counts
-    let sent = stream.write_all(request.as_bytes());
+    let sent = stream.write_all(request);
     let mut received = Vec::new();
     let ended = stream.take(RESPONSE_BYTES_MAX + 1).read_to_end(&mut received);
     if received.is_empty() {
@@ -121,12 +127,12 @@ mod tests {
     fn a_request_and_its_answer() {
         let directory = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(directory.path().join(SOCKET)).unwrap();
-        let expected = request("POST", "/x", r#"{"a":1}"#);
+        let expected = request("POST", "/x", br#"{"a":1}"#);
         let answer = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{\"b\": 2}";
         let server = serve(listener, expected.len(), answer);
         let client = Client::new(directory.path().to_owned());
         assert_eq!(client.post("/x", &json!({ "a": 1 })).unwrap(), json!({ "b": 2 }));
-        assert_eq!(server.join().unwrap(), expected);
+        assert_eq!(server.join().unwrap().as_bytes(), expected);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod action;
 mod agent;
 pub mod arguments;
+mod artifact;
 mod check_config;
 mod client;
 pub mod configuration;
@@ -73,6 +74,7 @@ fn execute<W: Write>(command: Command, client: &Client, output: &mut Output<W>) 
         Command::Policy(command) => policy::run(command, client, output),
         Command::Token(command) => token::run(command, client, output),
         Command::Secret(command) => secret::run(command, io::stdin().lock(), client, output),
+        Command::Artifact(command) => artifact::run(command, client, output),
         Command::Agent(command) => agent::run(command, client, output),
         Command::Action(command) => action::run(command, client, output),
         Command::Backup { file } => {

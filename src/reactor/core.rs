@@ -28,15 +28,17 @@ pub trait Core {
     fn output<'a>(&'a self, connection: ConnectionId, slices: &mut [IoSlice<'a>]) -> usize;
 }
 
-/// Pure work to be run on a worker.
+/// Pure work, or an errand, to be run on a worker.
 pub type Run = Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>;
 
-/// Whoever runs what must not run on the loop. Both return at once; the results come back through the mailbox.
+/// Whoever runs what must not run on the loop. All return at once; the results come back through the mailbox.
 pub trait Jobs {
     /// Runs a batch in the store; posts [`Event::Answered`].
     fn store(&mut self, lane: Lane, batch: BatchId, operations: Vec<Operation>);
     /// Runs pure work; posts [`Event::Worked`].
     fn work(&mut self, work: WorkId, run: Run);
+    /// Runs what waits for the world outside, where nobody else waits for it; posts [`Event::Worked`].
+    fn errand(&mut self, work: WorkId, run: Run);
 }
 
 /// What the process does beside serving, called on the loop.

@@ -57,6 +57,7 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
                 }
                 Effect::Store { lane, batch, operations } => self.jobs.store(lane, batch, operations),
                 Effect::Work { work, run } => self.jobs.work(work, run),
+                Effect::Errand { work, run } => self.jobs.errand(work, run),
                 Effect::Exit => *self.exit = true,
             }
         }

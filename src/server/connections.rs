@@ -16,6 +16,7 @@ use super::{Effect, Server};
 pub(super) struct Connection {
     pub(super) http: HttpConnection,
     pub(super) listener: Listener,
+    pub(super) is_encrypted: bool,
     pub(super) stage: Stage,
     /// Bytes that cannot be taken yet: at most one read buffer, for nothing more is read then.
     input: Vec<u8>,
@@ -62,10 +63,11 @@ impl Connection {
 }
 
 impl Server {
-    pub(super) fn opened(&mut self, id: ConnectionId, listener: Listener) {
+    pub(super) fn opened(&mut self, id: ConnectionId, listener: Listener, is_encrypted: bool) {
         let connection = Connection {
             http: HttpConnection::new(),
             listener,
+            is_encrypted,
             stage: Stage::Idle,
             input: Vec::new(),
             exchange: None,

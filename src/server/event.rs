@@ -7,7 +7,7 @@ use crate::store::{Changes, Lane, Operation, StoreResult};
 
 /// Names a batch under way in the store's pool.
 pub type BatchId = u64;
-/// Names a piece of pure work under way in the pool.
+/// Names a piece of pure work or an errand under way in the pool.
 pub type WorkId = u64;
 
 /// What happened outside.
@@ -52,7 +52,7 @@ pub enum Event<'a> {
         /// An answer for each of its operations.
         answers: Vec<StoreResult>,
     },
-    /// Pure work is done; `None` if it panicked.
+    /// Pure work or an errand is done; `None` if it panicked.
     Worked {
         /// Which one.
         work: WorkId,
@@ -90,6 +90,13 @@ pub enum Effect {
     },
     /// Run this on a worker.
     Work {
+        /// Under this id.
+        work: WorkId,
+        /// What.
+        run: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>,
+    },
+    /// Run this on a thread where it may wait for the world outside; comes back as [`Event::Worked`].
+    Errand {
         /// Under this id.
         work: WorkId,
         /// What.

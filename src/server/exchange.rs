@@ -146,7 +146,8 @@ pub(super) fn bad_request(bad: &BadRequest) -> Response {
 
 /// What becomes of a request once its head is known.
 enum Verdict {
-    Handle(Operation, String),
+    /// With what its path names.
+    Handle(Operation, String, String),
     Operator,
     Answer(Response),
 }
@@ -156,23 +157,30 @@ impl Server {
     pub(super) fn begin(&mut self, id: ConnectionId, head: Box<RequestHead>) {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(id) else { return };
-        let listener = connection.listener;
+        let (listener, is_encrypted) = (connection.listener, connection.is_encrypted);
         connection.let_in = false;
         let mut exchange = Box::new(Exchange::new(&head, now));
         let fleet = self.fleet.as_deref_mut().expect("the fleet is here while no task is polled");
         fleet.counters.requests += 1;
         let verdict = judge(fleet, listener, &head, &mut exchange, now);
         connection.exchange = Some(exchange);
-        let request =
-            |id_of_path: String| Request { connection: id, listener, head, id: id_of_path, started: now };
+        let request = |id_of_path: String, part: String| Request {
+            connection: id,
+            listener,
+            is_encrypted,
+            head,
+            id: id_of_path,
+            part,
+            started: now,
+        };
         match verdict {
             Verdict::Answer(response) => self.answer_now(id, response),
-            Verdict::Handle(operation, id_of_path) => {
-                let request = request(id_of_path);
+            Verdict::Handle(operation, id_of_path, part) => {
+                let request = request(id_of_path, part);
                 self.spawn(Some(id), |cx| handlers::start(operation, cx, request));
             }
             Verdict::Operator => {
-                let request = request(String::new());
+                let request = request(String::new(), String::new());
                 self.spawn(Some(id), |cx| handlers::admin::start(cx, request));
             }
         }
@@ -194,7 +202,7 @@ fn judge(
     exchange.limited = limited_operation(head.path());
     // a parked agent's newer check-in takes over its place
     let takes_over = match &routed {
-        Routed::Found { operation: Operation::CheckIn, id } => fleet.lot.seat_of(id).is_some(),
+        Routed::Found { operation: Operation::CheckIn, id, .. } => fleet.lot.seat_of(id).is_some(),
         _ => false,
     };
     if let Err(refusal) = fleet.admission.enter(listener, exchange.limited, takes_over, now.mono) {
@@ -203,8 +211,8 @@ fn judge(
         return Verdict::Answer(error.response());
     }
     exchange.entered = true;
-    let (operation, id) = match routed {
-        Routed::Found { operation, id } => (operation, id),
+    let (operation, id, part) = match routed {
+        Routed::Found { operation, id, part } => (operation, id, part),
         Routed::NotFound => return Verdict::Answer(ApiError::NotFound.response()),
         Routed::WrongMethod { allow } => {
             return Verdict::Answer(Response::new(405, "").header("Allow", allow));
@@ -218,7 +226,7 @@ fn judge(
         // it comes back in a moment and finds the next server
         return Verdict::Answer(deliver::empty().closing());
     }
-    Verdict::Handle(operation, id)
+    Verdict::Handle(operation, id, part)
 }
 
 /// Headers that may come once only, and the version of the API.

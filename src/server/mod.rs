@@ -40,7 +40,7 @@ use connections::Connection;
 pub use event::{BatchId, Effect, Event, WorkId};
 use gate::Gate;
 use stopping::Stopping;
-use tasks::{Owner, Running};
+use tasks::{Owner, Running, Worker};
 use timing::Timer;
 
 /// Header lines of a request.
@@ -57,7 +57,9 @@ pub struct Server {
     tasks: Slots<Running>,
     /// Tasks that share a look-up, by what is looked up.
     lookups: BTreeMap<String, Vec<SlotId>>,
-    work: BTreeMap<WorkId, SlotId>,
+    /// Tasks that share an errand, by its name.
+    errands: BTreeMap<&'static str, Vec<SlotId>>,
+    work: BTreeMap<WorkId, Worker>,
     last_work: WorkId,
     batcher: Batcher<Owner>,
     gate: Gate,
@@ -96,6 +98,7 @@ impl Server {
             connections: Beside::default(),
             tasks: Slots::default(),
             lookups: BTreeMap::new(),
+            errands: BTreeMap::new(),
             work: BTreeMap::new(),
             last_work: 0,
             batcher: Batcher::new(lanes).bounded(operations_max),
@@ -118,7 +121,7 @@ impl Server {
     pub fn handle(&mut self, now: Now, event: Event<'_>) {
         self.now = now;
         match event {
-            Event::Opened { connection, listener, .. } => self.opened(connection, listener),
+            Event::Opened { connection, listener, tls } => self.opened(connection, listener, tls),
             Event::Received { connection, bytes } => self.received(connection, bytes),
             Event::Sent { connection, bytes } => self.sent(connection, bytes),
             Event::Ended { connection } => self.ended(connection),

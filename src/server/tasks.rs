@@ -9,7 +9,7 @@ use crate::handlers::{deliver, enroll};
 use crate::model::ApiKey;
 use crate::slots::SlotId;
 use crate::store::{Answer, Operation, StoreError, StoreResult, Written};
-use crate::task::{Ask, Cx, Handler, Outcome, Progress, Reply, Task};
+use crate::task::{Ask, Cx, Handler, Outcome, Progress, Reply, Shared, Task};
 
 use super::body::Share;
 use super::connections::Stage;
@@ -34,7 +34,17 @@ enum Waiting {
     Lookup,
     Body,
     Work,
+    Errand,
     Fate,
+}
+
+/// Whose a piece of work is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Worker {
+    /// A task's.
+    Task(SlotId),
+    /// All who wait for this errand.
+    Errand(&'static str),
 }
 
 /// Whose a store operation is.
@@ -145,9 +155,13 @@ impl Server {
             Ask::Lookup(operation) => return self.place_lookup(id, operation),
             Ask::Work(run) => {
                 self.last_work += 1;
-                self.work.insert(self.last_work, id);
+                self.work.insert(self.last_work, Worker::Task(id));
                 self.effects.push_back(Effect::Work { work: self.last_work, run });
                 Waiting::Work
+            }
+            Ask::Errand { name, run } => {
+                self.place_errand(id, name, run);
+                Waiting::Errand
             }
             Ask::Body(bounds) => {
                 let Some(connection) = connection else {
@@ -209,6 +223,19 @@ impl Server {
         None
     }
 
+    /// One errand under way for all who want the same.
+    fn place_errand(&mut self, id: SlotId, name: &'static str, run: Box<dyn FnOnce() -> Shared + Send>) {
+        if let Some(waiting) = self.errands.get_mut(name) {
+            waiting.push(id);
+            return;
+        }
+        self.errands.insert(name, vec![id]);
+        self.last_work += 1;
+        self.work.insert(self.last_work, Worker::Errand(name));
+        let run = Box::new(move || Box::new(run()) as Box<dyn Any + Send>);
+        self.effects.push_back(Effect::Errand { work: self.last_work, run });
+    }
+
     pub(super) fn answered(&mut self, batch: BatchId, answers: Vec<StoreResult>) {
         let count = answers.len();
         let mut answers = answers.into_iter();
@@ -267,9 +294,22 @@ impl Server {
     }
 
     pub(super) fn worked(&mut self, work: WorkId, result: Option<Box<dyn Any + Send>>) {
-        let Some(id) = self.work.remove(&work) else { return };
+        let id = match self.work.remove(&work) {
+            None => return,
+            Some(Worker::Task(id)) => id,
+            Some(Worker::Errand(name)) => return self.errand_done(name, result),
+        };
         if self.tasks.get(id).is_some_and(|task| matches!(task.waiting, Waiting::Work)) {
             self.resume(id, Reply::Work(result));
+        }
+    }
+
+    fn errand_done(&mut self, name: &str, result: Option<Box<dyn Any + Send>>) {
+        let result: Option<Shared> = result.and_then(|result| result.downcast().ok()).map(|result| *result);
+        for id in self.errands.remove(name).unwrap_or_default() {
+            if self.tasks.get(id).is_some_and(|task| matches!(task.waiting, Waiting::Errand)) {
+                self.resume(id, Reply::Errand(result.clone()));
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Tests of the core: each behaviour from bytes to bytes, on a store in memory, without sockets or a clock.
 
+mod artifacts;
 mod bodies;
 mod checking_in;
 mod cluster;
@@ -10,6 +11,7 @@ mod output_keys;
 mod secrets;
 mod gate;
 mod limits;
+mod pgp_key;
 mod polling;
 mod stopping;
 mod tasks;

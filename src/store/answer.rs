@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::model::{Action, ActionResult, Agent, ApiKey, EnrollmentToken, Policy, Secrets};
+use crate::model::{
+    Action, ActionResult, Agent, ApiKey, ArtifactBody, ArtifactFacts, EnrollmentToken, Policy, Secrets,
+};
 
 /// The answer to one operation.
 pub type StoreResult = Result<Answer, StoreError>;
@@ -45,6 +47,10 @@ pub enum Answer {
     SecretId(String),
     /// Keys in the order of the needs; none where another cluster did not give one.
     OutputKeys(Vec<Option<ApiKey>>),
+    /// The artifact's body, or none.
+    ArtifactBody(Option<ArtifactBody>),
+    /// Artifacts, by identifier and hash.
+    Artifacts(Vec<ArtifactFacts>),
     /// How many documents were removed.
     Removed(usize),
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 pub use answer::{ActionLookup, Answer, StoreError, StoreResult};
 pub use directory::{DirectoryError, DirectoryLock};
 pub use documents::{DEFAULT_POLICY_ID, default_policy};
-pub use elastic::{Elastic, ElasticError, ElasticWatch, Indices, WithRemotes};
+pub use elastic::{Elastic, ElasticError, ElasticWatch, FetchError, Indices, WithRemotes, fetch};
 pub use embedded::{Embedded, EmbeddedWatch};
 pub use memory::{Memory, MemoryWatch};
 pub use operation::{Enrollment, Lane, Lanes, Operation, Written};

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::batch::BATCH_OPERATIONS_MAX;
 use crate::model::raw::Raw;
 use crate::model::{
-    Action, ActionResult, ApiKey, KeyMaking, KeysWanted, NewSecret, Patch, Policy, RetiredKey,
+    Action, ActionResult, ApiKey, ArtifactId, KeyMaking, KeysWanted, NewArtifact, NewSecret, Patch, Policy,
+    RetiredKey,
 };
 use crate::time::Timestamp;
 
@@ -22,6 +23,8 @@ pub enum Operation {
     AgentWhole(String),
     /// The agent enrolled under this enrollment_id: `Answer::Agent`, as of this moment.
     AgentByEnrollmentId(String),
+    /// The agent whose access key has this id, the newest should there be several: `Answer::Agent`.
+    AgentByAccessKey(String),
     /// The enrollment token whose API key has this id, revoked ones included: `Answer::Token`.
     TokenByKey(String),
     /// The newest revision of each policy: `Answer::Policies`.
@@ -161,6 +164,14 @@ pub enum Operation {
     ActionDocuments(String),
     /// All results of an action: `Answer::Results`.
     ResultsOfAction(String),
+    /// The body of an artifact, held against its hash: `Answer::ArtifactBody`.
+    ArtifactBody(ArtifactId),
+    /// Keeps an artifact, in place of one of that id. `Answer::Done`.
+    PutArtifact(Box<NewArtifact>),
+    /// All artifacts, without their bodies: `Answer::Artifacts`.
+    Artifacts,
+    /// Removes an artifact; `StoreError::NotFound` if there is none. `Answer::Done`.
+    DeleteArtifact(ArtifactId),
     /// Removes what has outlived its time; ids of removed actions are remembered. `Answer::Removed`.
     Cleanup {
         /// The present.
@@ -213,11 +224,13 @@ pub enum Lane {
     Single,
     /// Keys of outputs and secrets, which take several requests each: who only wants to be recognised is not behind them.
     Keys,
+    /// Bodies of artifacts, which may be large: nobody who only wants to check in is behind them.
+    Artifacts,
 }
 
 impl Lane {
     /// All lanes.
-    pub const ALL: [Lane; 8] = [
+    pub const ALL: [Lane; 9] = [
         Lane::Read,
         Lane::Search,
         Lane::Write,
@@ -226,6 +239,7 @@ impl Lane {
         Lane::Operator,
         Lane::Single,
         Lane::Keys,
+        Lane::Artifacts,
     ];
 
     /// Its place in [`Lane::ALL`].
@@ -252,7 +266,7 @@ impl Default for Lanes {
     fn default() -> Self {
         Lanes {
             of: Operation::lane,
-            workers: [1, 1, 1, 0, 0, 1, 0, 0],
+            workers: [1, 1, 1, 0, 0, 1, 0, 0, 1],
             batch_max: [BATCH_OPERATIONS_MAX; Lane::ALL.len()],
             key_making: KeyMaking::None,
         }
@@ -265,7 +279,8 @@ impl Operation {
         use Operation::*;
         match self {
             Authenticate(_) | AgentById(_) | AgentByEnrollmentId(_) | TokenByKey(_) => Lane::Read,
-            Secrets(_) => Lane::Read,
+            AgentByAccessKey(_) | Secrets(_) => Lane::Read,
+            ArtifactBody(_) => Lane::Artifacts,
             PendingActions { .. } | ActionById(_) | ActionSeqNo(_) => Lane::Search,
             Enroll(_) | UndoEnrollment { .. } | UpdateAgent { .. } | CheckIn { .. } | Heartbeats { .. } => {
                 Lane::Write
@@ -276,12 +291,14 @@ impl Operation {
             CreateRevision(_) | DeletePolicy(_) | CreateToken { .. } | RevokeToken(_) | CreateAction(_) => {
                 Lane::Write
             }
+            PutArtifact(_) | DeleteArtifact(_) => Lane::Write,
             LatestPolicies | PolicyRevision { .. } | Tokens | Agents { .. } | Actions { .. } => {
                 Lane::Operator
             }
             AgentWhole(_) | ActionDocuments(_) | ResultsOfAction(_) | Cleanup { .. } | Backup(_) => {
                 Lane::Operator
             }
+            Artifacts => Lane::Operator,
         }
     }
 
@@ -298,6 +315,7 @@ impl Operation {
             CreateRevision(policy) => policy.data.get().len(),
             CreateAction(action) => action.agents.len() * 40,
             SetSecret(secret) => secret.value.expose().len(),
+            PutArtifact(artifact) => artifact.body.len(),
             CreateResult(result) => result.action_response.as_ref().map_or(0, |raw| raw.get().len()),
             _ => 0,
         };

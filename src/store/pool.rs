@@ -1,8 +1,9 @@
-//! The threads that may block: workers of the store's lanes and of pure work. They post what came of it and know nothing
+//! The threads that may block: workers of the store's lanes, of pure work and of errands. They post what came of it and know nothing
 //! of where it goes.
 //!
 //! Each lane has as many threads as its store takes batches at once. Pure work has a thread of its own and those of
-//! [`Lane::Operator`], which are idle nearly always.
+//! [`Lane::Operator`], which are idle nearly always. Errands wait for the world outside, one after another, and nothing else
+//! waits for their thread, not even the end of the process.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -34,7 +35,7 @@ pub enum PoolEvent {
         /// An answer for each of its operations.
         answers: Vec<StoreResult>,
     },
-    /// Pure work is done; `None` if it panicked.
+    /// Pure work or an errand is done; `None` if it panicked.
     Worked {
         /// Which one.
         work: u64,
@@ -62,6 +63,7 @@ struct Shared {
 struct Queues {
     batches: [VecDeque<(u64, Vec<Operation>)>; Lane::ALL.len()],
     work: VecDeque<(u64, Work)>,
+    errands: VecDeque<(u64, Work)>,
     closed: bool,
 }
 
@@ -70,6 +72,7 @@ struct Queues {
 enum Kind {
     Lane(Lane),
     Work,
+    Errand,
 }
 
 enum Job {
@@ -97,6 +100,7 @@ impl Pool {
                 pool.threads.push(thread.spawn(move || shared.serve(kind))?);
             }
         }
+        pool.start_errands()?;
         Ok(pool)
     }
 
@@ -113,7 +117,20 @@ impl Pool {
         self.shared.ring(Kind::Lane(Lane::Operator));
     }
 
-    /// Finishes everything queued, then ends the threads.
+    /// Runs `run`, which may wait for long and is not waited for at the end.
+    pub fn errand(&self, work: u64, run: Work) {
+        self.shared.lock().errands.push_back((work, run));
+        self.shared.ring(Kind::Errand);
+    }
+
+    /// The thread of errands is never joined: what it waits for may take its time.
+    fn start_errands(&self) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let thread = Builder::new().name(Kind::Errand.name(0)).stack_size(STACK_BYTES);
+        thread.spawn(move || shared.serve(Kind::Errand)).map(drop)
+    }
+
+    /// Finishes everything queued but errands, then ends the threads.
     pub fn close(self) {
         drop(self);
     }
@@ -131,12 +148,13 @@ impl Drop for Pool {
 }
 
 impl Kind {
-    const COUNT: usize = Lane::ALL.len() + 1;
+    const COUNT: usize = Lane::ALL.len() + 2;
 
     fn name(self, number: usize) -> String {
         match self {
             Kind::Lane(lane) => format!("store-{}-{number}", format!("{lane:?}").to_lowercase()),
             Kind::Work => format!("work-{number}"),
+            Kind::Errand => "errands".to_owned(),
         }
     }
 
@@ -144,6 +162,7 @@ impl Kind {
         match self {
             Kind::Lane(lane) => lane.index(),
             Kind::Work => Lane::ALL.len(),
+            Kind::Errand => Lane::ALL.len() + 1,
         }
     }
 }
@@ -203,6 +222,7 @@ impl Queues {
             Kind::Work | Kind::Lane(Lane::Operator) => {
                 self.work.pop_front().map(|(work, run)| Job::Work(work, run))
             }
+            Kind::Errand => self.errands.pop_front().map(|(work, run)| Job::Work(work, run)),
             Kind::Lane(_) => None,
         }
     }

@@ -11,6 +11,8 @@ mod acks;
 #[cfg(test)]
 mod actions;
 #[cfg(test)]
+mod artifacts;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod checkin;
@@ -34,6 +36,8 @@ mod headers;
 mod http;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod pgp;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]

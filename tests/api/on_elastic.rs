@@ -12,6 +12,8 @@ mod acks;
 #[cfg(test)]
 mod actions;
 #[cfg(test)]
+mod artifacts;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod checkin;

@@ -44,7 +44,9 @@ impl World {
                 Effect::Store { batch, operations, .. } => {
                     Event::Answered { batch, answers: self.store.run(operations) }
                 }
-                Effect::Work { work, run } => Event::Worked { work, result: Some(run()) },
+                Effect::Work { work, run } | Effect::Errand { work, run } => {
+                    Event::Worked { work, result: Some(run()) }
+                }
                 Effect::Write(connection) => {
                     self.take(connection);
                     continue;

@@ -222,7 +222,7 @@ impl Sim {
                 Effect::Read(id) => self.plan_send(id),
                 Effect::Close { connection, .. } => self.closed(connection),
                 Effect::Store { lane, batch, operations } => self.begin_batch(batch, lane, operations),
-                Effect::Work { work, run } => {
+                Effect::Work { work, run } | Effect::Errand { work, run } => {
                     let longest = if self.calm { 5 } else { *self.dice.pick(&[2, 2, 500, 20_000]) };
                     let after = self.dice.millis(0, longest);
                     self.work.insert(work, run);
@@ -248,7 +248,7 @@ impl Sim {
                 }
             }
             Effect::Close { connection, .. } => self.say(|| format!("  closes {connection:?}")),
-            Effect::Work { work, .. } => self.say(|| format!("  work {work}")),
+            Effect::Work { work, .. } | Effect::Errand { work, .. } => self.say(|| format!("  work {work}")),
             Effect::Exit => self.say(|| "  exits".to_owned()),
             Effect::Write(_) | Effect::Read(_) => {}
         }

@@ -1,5 +1,6 @@
 //! What can be measured, a file each.
 
+pub(crate) mod download;
 pub(crate) mod enroll;
 pub(crate) mod latency;
 pub(crate) mod park;

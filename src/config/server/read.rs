@@ -9,6 +9,7 @@ use crate::config::instrumentation::{self, Instrumentation};
 use crate::config::limits;
 use crate::config::scalar;
 use crate::config::section::Section;
+use crate::config::store::read::proxies_of_environment;
 use crate::config::tls;
 
 use std::time::Duration;
@@ -135,6 +136,7 @@ fn pgp(section: &mut Section<'_, '_>) -> Pgp {
     Pgp {
         upstream_url: section.text("upstream_url", &default.upstream_url),
         dir: dir.unwrap_or_else(|| section.arguments().executable_directory.join(PGP_DIRECTORY)),
+        proxy: proxies_of_environment(section),
     }
 }
 

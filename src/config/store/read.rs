@@ -161,7 +161,7 @@ fn proxy(section: &mut Section<'_, '_>) -> Proxy {
 }
 
 /// The variables in capitals come first, as in Go.
-fn proxies_of_environment(section: &Section<'_, '_>) -> Proxy {
+pub(in crate::config) fn proxies_of_environment(section: &Section<'_, '_>) -> Proxy {
     let variable =
         |name: &str| section.variable(name).or_else(|| section.variable(&name.to_ascii_lowercase()));
     let (http, https) = (variable("HTTP_PROXY"), variable("HTTPS_PROXY"));

@@ -5,6 +5,7 @@
 //! A compressed delivery is: the shared gzip header and deflated prefix (ended by a full flush, so it is byte-aligned), the
 //! agent's own bytes as one stored block, and the trailer, whose CRC-32 continues from the prefix.
 
+mod artifacts;
 mod gzip;
 mod outputs;
 mod permissions;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+pub use self::artifacts::AllowedArtifacts;
 use self::gzip::Checksum;
 use self::outputs::Tail;
 use self::references::Resolver;
@@ -32,6 +34,8 @@ pub struct Revision {
     pub revision_idx: i64,
     /// The keys without which it cannot be delivered to an agent.
     pub needs: Arc<[KeyNeed]>,
+    /// What its agents may fetch.
+    pub artifacts: AllowedArtifacts,
     /// The answer up to the agent's own bytes.
     plain: Arc<[u8]>,
     /// The same, gzip header and deflated, ended by a full flush.
@@ -114,6 +118,7 @@ impl Revision {
             policy_id: Arc::from(policy.policy_id.as_str()),
             revision_idx: policy.revision_idx,
             needs: needs.into(),
+            artifacts: AllowedArtifacts::of(policy),
             plain: constant.into(),
             deflated: deflated.into(),
             checksum,

@@ -8,6 +8,7 @@ mod agent_item;
 mod agent_status;
 mod agents;
 mod apply;
+mod artifacts;
 mod backup;
 mod cancel;
 mod error;
@@ -31,6 +32,7 @@ use std::future::Future;
 use serde::de::DeserializeOwned;
 
 pub use agent_status::AgentStatus;
+pub use artifacts::CONTENT_BYTES_MAX as ARTIFACT_BYTES_MAX;
 pub use secrets::VALUE_BYTES_MAX as SECRET_BYTES_MAX;
 
 use self::error::Refusal;

@@ -3,7 +3,7 @@
 
 use super::error::Refusal;
 use super::{
-    Answered, action_status, agents, apply, backup, cancel, handler, orders, policies, secrets,
+    Answered, action_status, agents, apply, artifacts, backup, cancel, handler, orders, policies, secrets,
     server_status, tokens,
 };
 use crate::handlers::Request;
@@ -25,6 +25,10 @@ pub(super) const ROUTES: &[(&str, &str, Start)] = &[
     ("POST", "/api/fleet/enrollment_api_keys", |cx, request| handler(tokens::create(cx, request))),
     ("GET", "/api/fleet/enrollment_api_keys/{id}", |cx, request| handler(tokens::show(cx, request))),
     ("DELETE", "/api/fleet/enrollment_api_keys/{id}", |cx, request| handler(tokens::revoke(cx, request))),
+    // ours, as are all of artifacts
+    ("GET", "/api/fleet/artifacts", |cx, request| handler(artifacts::list(cx, request))),
+    ("POST", "/api/fleet/artifacts", |cx, request| handler(artifacts::add(cx, request))),
+    ("DELETE", "/api/fleet/artifacts/{id}", |cx, request| handler(artifacts::delete(cx, request))),
     // ours
     ("POST", "/api/fleet/secrets", |cx, request| handler(secrets::set(cx, request))),
     ("GET", "/api/fleet/agents", |cx, request| handler(agents::list(cx, request))),

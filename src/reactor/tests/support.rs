@@ -162,6 +162,7 @@ pub(super) struct NoJobs;
 impl Jobs for NoJobs {
     fn store(&mut self, _lane: Lane, _batch: BatchId, _operations: Vec<Operation>) {}
     fn work(&mut self, _work: WorkId, _run: Run) {}
+    fn errand(&mut self, _work: WorkId, _run: Run) {}
 }
 
 impl Hooks for NoJobs {}

@@ -7,7 +7,9 @@ use serde_json::json;
 
 use super::world::{World, path};
 use crate::connection::{ConnectionId, Listener};
-use crate::handlers::{Request, acks, audit_unenroll, checkin, deliver, enroll, policy, status};
+use crate::handlers::{
+    Request, acks, artifact, audit_unenroll, checkin, deliver, enroll, pgp_key, policy, status,
+};
 use crate::http::{HttpConnection, Limits, Received};
 use crate::store::{Lane, StoreError};
 use crate::task::{Cx, Handler, Loan, Task};
@@ -22,7 +24,15 @@ fn request() -> Request {
         panic!()
     };
     let connection = ConnectionId { index: 0, generation: 0 };
-    Request { connection, listener: Listener::External, head, id: String::new(), started: now() }
+    Request {
+        connection,
+        listener: Listener::External,
+        is_encrypted: true,
+        head,
+        id: String::new(),
+        part: String::new(),
+        started: now(),
+    }
 }
 
 fn now() -> Now {
@@ -46,11 +56,13 @@ fn every_handler_s_future_is_under_2_kb() {
     let seat = crate::slots::SlotId { index: 0, generation: 0 };
     let revision = super::world::revision("p", 1).into();
     let sizes = [
+        ("artifact", size(|cx| artifact::artifact(cx, request()))),
         ("acks", size(|cx| acks::acks(cx, request()))),
         ("audit unenroll", size(|cx| audit_unenroll::audit_unenroll(cx, request()))),
         ("check-in", size(|cx| checkin::check_in(cx, request()))),
         ("deliver", size(|cx| deliver::deliver(cx, seat))),
         ("enroll", size(|cx| enroll::enroll(cx, request()))),
+        ("pgp key", size(|cx| pgp_key::pgp_key(cx, request()))),
         ("publish", size(|cx| policy::publish(cx, revision))),
         ("status", size(|cx| status::status(cx, request()))),
     ];

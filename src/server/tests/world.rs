@@ -81,7 +81,7 @@ impl World {
             Operation::OutputKeys(_) | Operation::CleanOutputKeys(_) => Lane::Keys,
             other => other.lane(),
         };
-        let workers = [1, 1, 1, 0, 0, 1, 0, 1];
+        let workers = [1, 1, 1, 0, 0, 1, 0, 1, 1];
         let lanes = Lanes { of, workers, key_making: KeyMaking::All, ..store.lanes() };
         World::on(store, lanes, now, |_| {})
     }
@@ -334,8 +334,10 @@ impl World {
     fn follow(&mut self, effect: Effect) {
         match effect {
             Effect::Store { lane, batch, operations } => self.run(lane, batch, operations),
-            Effect::Work { work, run } if self.holds_work => self.work.push((work, run)),
-            Effect::Work { work, run } => {
+            Effect::Work { work, run } | Effect::Errand { work, run } if self.holds_work => {
+                self.work.push((work, run))
+            }
+            Effect::Work { work, run } | Effect::Errand { work, run } => {
                 self.server.handle(self.now, Event::Worked { work, result: Some(run()) });
             }
             Effect::Write(connection) => self.take(connection),

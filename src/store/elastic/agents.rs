@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Elastic;
 use super::ask::plain;
@@ -33,9 +33,18 @@ pub(super) fn looked_up(id: &str, document: Option<Document>) -> StoreResult {
 
 /// The agent enrolled under this enrollment_id; the newest, should there be several.
 pub(super) fn by_enrollment_id(enrollment_id: &str) -> Search {
+    newest(&term("enrollment_id", enrollment_id))
+}
+
+/// The agent whose access key has this id.
+pub(super) fn by_access_key(key_id: &str) -> Search {
+    newest(&term("access_api_key_id", key_id))
+}
+
+fn newest(clause: &Value) -> Search {
     // `_seq_no` tells apart what was enrolled within one second
     let sort = json!([{"enrolled_at": {"order": "desc", "unmapped_type": "date"}}, {"_seq_no": "desc"}]);
-    let body = json!({"query": all_of(&[term("enrollment_id", enrollment_id)]), "sort": sort, "size": 1, "track_total_hits": false});
+    let body = json!({"query": all_of(std::slice::from_ref(clause)), "sort": sort, "size": 1, "track_total_hits": false});
     Search::new(Index::Agents, body)
 }
 

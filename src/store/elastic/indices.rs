@@ -17,6 +17,8 @@ pub(super) enum Index {
     Policies,
     /// Enrollment tokens.
     Tokens,
+    /// What Endpoint fetches beside its policy.
+    Artifacts,
     /// Keys of our own, where the cluster has none.
     Keys,
     /// Secrets, where the cluster has no place for them.
@@ -31,6 +33,7 @@ pub struct Indices {
     results: String,
     policies: String,
     tokens: String,
+    artifacts: String,
     keys: String,
     secrets: String,
     /// Of data streams.
@@ -59,6 +62,7 @@ impl Indices {
             results: format!(".fleet-actions-results{end}"),
             policies: format!(".fleet-policies{end}"),
             tokens: format!(".fleet-enrollment-api-keys{end}"),
+            artifacts: format!(".fleet-artifacts{end}"),
             keys: format!(".fleet-servers-keys{end}"),
             secrets: format!(".fleet-servers-secrets{end}"),
             namespace: if own { end.trim_start_matches('-').to_owned() } else { "default".to_owned() },
@@ -84,6 +88,7 @@ impl Indices {
             Index::Results => &self.results,
             Index::Policies => &self.policies,
             Index::Tokens => &self.tokens,
+            Index::Artifacts => &self.artifacts,
             Index::Keys => &self.keys,
             Index::Secrets => &self.secrets,
         }
@@ -91,8 +96,17 @@ impl Indices {
 
     /// All of them.
     #[cfg(test)]
-    pub(in crate::store) fn names(&self) -> [&str; 7] {
-        [&self.agents, &self.actions, &self.results, &self.policies, &self.tokens, &self.keys, &self.secrets]
+    pub(in crate::store) fn names(&self) -> [&str; 8] {
+        [
+            &self.agents,
+            &self.actions,
+            &self.results,
+            &self.policies,
+            &self.tokens,
+            &self.artifacts,
+            &self.keys,
+            &self.secrets,
+        ]
     }
 }
 
@@ -105,6 +119,7 @@ pub(super) fn definition(index: Index) -> Value {
         Index::Results => results(),
         Index::Policies => policies(),
         Index::Tokens => tokens(),
+        Index::Artifacts => artifacts(),
         Index::Keys | Index::Secrets => json!({}),
     };
     json!({
@@ -234,6 +249,27 @@ fn tokens() -> Value {
         ("keyword", &["api_key_id", "api_key", "policy_id", "name", "namespaces"]),
         ("boolean", &["active"]),
         ("date", &["expire_at", "created_at", "updated_at"]),
+    ])
+}
+
+fn artifacts() -> Value {
+    properties(&[
+        (
+            "keyword",
+            &[
+                "compression_algorithm",
+                "decoded_sha256",
+                "encoded_sha256",
+                "encryption_algorithm",
+                "identifier",
+                "package_name",
+                "relative_url",
+                "type",
+            ],
+        ),
+        ("long", &["decoded_size", "encoded_size"]),
+        ("date", &["created"]),
+        ("binary", &["body"]),
     ])
 }
 

@@ -16,6 +16,8 @@ const READERS: usize = 4;
 const SINGLES: usize = 16;
 /// Agents' output keys and secrets seen to at once.
 const KEEPERS: usize = 16;
+/// Bodies of artifacts read at once: the Go server reads as many.
+const ARTIFACT_READERS: usize = 8;
 /// An operator's question does not wait for housekeeping.
 const OPERATORS: usize = 2;
 
@@ -24,7 +26,7 @@ const OPERATORS: usize = 2;
 /// check-in the later one stays, whichever is written first.
 pub(super) const LANES: Lanes = Lanes {
     of: lane,
-    workers: [READERS, READERS, 1, 1, 1, OPERATORS, SINGLES, KEEPERS],
+    workers: [READERS, READERS, 1, 1, 1, OPERATORS, SINGLES, KEEPERS, ARTIFACT_READERS],
     batch_max: [
         READS_PER_REQUEST_MAX,
         READS_PER_REQUEST_MAX,
@@ -34,6 +36,7 @@ pub(super) const LANES: Lanes = Lanes {
         1,
         SINGLES_PER_BATCH_MAX,
         KEYS_PER_BATCH_MAX,
+        1,
     ],
     key_making: KeyMaking::All,
 };
@@ -43,7 +46,8 @@ pub(super) fn lane(operation: &Operation) -> Lane {
     use Operation::*;
     match operation {
         AgentById(_) | AgentWhole(_) | ActionSeqNo(_) => Lane::Read,
-        AgentByEnrollmentId(_) | TokenByKey(_) => Lane::Search,
+        AgentByEnrollmentId(_) | AgentByAccessKey(_) | TokenByKey(_) => Lane::Search,
+        ArtifactBody(_) => Lane::Artifacts,
         PendingActions { .. } | ActionById(_) => Lane::Search,
         CheckIn { .. } => Lane::Write,
         // thousands of documents are written anew, and an agent that checks in shall not wait for that
@@ -55,7 +59,7 @@ pub(super) fn lane(operation: &Operation) -> Lane {
         CreateRevision(_) | DeletePolicy(_) | CreateToken { .. } | RevokeToken(_) => Lane::Operator,
         LatestPolicies | PolicyRevision { .. } | Tokens | Agents { .. } | Actions { .. } => Lane::Operator,
         ActionDocuments(_) | ResultsOfAction(_) | Cleanup { .. } | Backup(_) => Lane::Operator,
-        MindOutputs { .. } => Lane::Operator,
+        MindOutputs { .. } | PutArtifact(_) | Artifacts | DeleteArtifact(_) => Lane::Operator,
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod actions;
 mod agents;
+mod artifacts;
 mod ask;
 mod beside;
 mod bulk;
@@ -45,6 +46,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 pub use beside::WithRemotes;
+pub use client::{FetchError, fetch};
 pub use indices::Indices;
 pub use watch::ElasticWatch;
 

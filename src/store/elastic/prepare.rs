@@ -66,7 +66,7 @@ impl Elastic {
         let now = self.client.now();
         let seen = self.seen().get(&index).copied();
         let believed = match index {
-            Index::Policies | Index::Tokens | Index::Actions => Duration::ZERO,
+            Index::Policies | Index::Tokens | Index::Actions | Index::Artifacts => Duration::ZERO,
             Index::Agents | Index::Results | Index::Keys | Index::Secrets => self.patience.index_believed,
         };
         if seen.is_some_and(|seen| now < seen + believed) {

@@ -23,7 +23,9 @@ impl Elastic {
             Some(Lane::Refresh) => self.write(part, Refresh::Now),
             Some(Lane::Single) => self.singles(part),
             Some(Lane::Keys) => self.keep_all_keys(part),
-            Some(Lane::Operator) => part.iter().map(|operation| self.operate(operation)).collect(),
+            Some(Lane::Artifacts | Lane::Operator) => {
+                part.iter().map(|operation| self.operate(operation)).collect()
+            }
         }
     }
 
@@ -58,6 +60,7 @@ impl Elastic {
             });
             answers.push(found.and_then(|found| read_found(operation, found)));
         }
+        self.look_again_for_agents(part, &mut answers);
         self.trace_unknown_actions(part, &mut answers);
         answers
     }
@@ -66,6 +69,26 @@ impl Elastic {
     fn refresh_for(&self, part: &[Operation]) -> Result<(), StoreError> {
         let wanted = |operation: &Operation| matches!(operation, Operation::AgentByEnrollmentId(_));
         if part.iter().any(wanted) { self.refresh(Index::Agents) } else { Ok(()) }
+    }
+
+    /// An agent that has just enrolled is found after a refresh, which costs only those who are not found without.
+    fn look_again_for_agents(&self, part: &[Operation], answers: &mut [StoreResult]) {
+        let is_missed = |place: &usize| {
+            matches!(part[*place], Operation::AgentByAccessKey(_))
+                && matches!(answers[*place], Ok(Answer::Agent(None)))
+        };
+        let missed: Vec<usize> = (0..part.len().min(answers.len())).filter(is_missed).collect();
+        if missed.is_empty() {
+            return;
+        }
+        let refreshed = self.refresh(Index::Agents);
+        let searches: Vec<Search> = missed.iter().filter_map(|place| search_of(&part[*place])).collect();
+        let mut found = self.searches(&searches).into_iter();
+        for place in missed {
+            let again = found.next().unwrap_or_else(|| Err(misplaced()));
+            let found = refreshed.clone().and(again);
+            answers[place] = found.and_then(|found| read_found(&part[place], found));
+        }
     }
 
     fn trace_unknown_actions(&self, part: &[Operation], answers: &mut [StoreResult]) {
@@ -143,6 +166,10 @@ impl Elastic {
             Actions { limit } => self.newest_actions(*limit),
             ActionDocuments(action_id) => self.action_documents(action_id),
             ResultsOfAction(action_id) => self.results(action_id),
+            ArtifactBody(id) => self.artifact_body(id),
+            PutArtifact(artifact) => self.put_artifact(artifact),
+            Artifacts => self.artifacts(),
+            DeleteArtifact(id) => self.delete_artifact(id),
             Cleanup { now, .. } => self.clean_up(*now),
             MindOutputs { at } => {
                 self.look_at_doubts(*at);
@@ -181,6 +208,7 @@ fn wanted(operation: &Operation) -> Option<Wanted<'_>> {
 fn search_of(operation: &Operation) -> Option<Search> {
     match operation {
         Operation::AgentByEnrollmentId(enrollment_id) => Some(agents::by_enrollment_id(enrollment_id)),
+        Operation::AgentByAccessKey(key_id) => Some(agents::by_access_key(key_id)),
         Operation::TokenByKey(key_id) => Some(tokens::by_key(key_id)),
         Operation::PendingActions { agent, after, up_to, now } if after < up_to => {
             Some(actions::pending(agent, *after, *up_to, *now))
@@ -192,7 +220,7 @@ fn search_of(operation: &Operation) -> Option<Search> {
 
 fn read_found(operation: &Operation, found: Found) -> StoreResult {
     match operation {
-        Operation::AgentByEnrollmentId(_) => agents::found(found),
+        Operation::AgentByEnrollmentId(_) | Operation::AgentByAccessKey(_) => agents::found(found),
         Operation::TokenByKey(_) => tokens::found(found),
         Operation::PendingActions { .. } => Ok(Answer::Actions(actions::all_found(&found))),
         Operation::ActionById(_) => {

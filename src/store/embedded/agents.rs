@@ -49,6 +49,11 @@ impl Reader<'_> {
         self.agent(select_agent!("WHERE enrollment_id = ?1 ORDER BY number DESC LIMIT 1"), enrollment_id)
     }
 
+    /// The newest of them, should there be several.
+    pub(super) fn agent_by_access_key(&self, key_id: &str) -> Outcome {
+        self.agent(select_agent!("WHERE access_api_key_id = ?1 ORDER BY number DESC LIMIT 1"), key_id)
+    }
+
     /// A page of agents, without their components and, unless they are wanted, their local_metadata.
     pub(super) fn agents(
         &self,

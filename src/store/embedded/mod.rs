@@ -7,6 +7,7 @@
 mod actions;
 mod agent_writes;
 mod agents;
+mod artifacts;
 mod backup;
 mod cleanup;
 mod connection;
@@ -69,7 +70,7 @@ impl Store for Embedded {
             Some(Lane::Read) => Reader::new(&lock(&self.inner.look_ups)).batch(batch),
             Some(Lane::Search) => Reader::new(&lock(&self.inner.searches)).batch(batch),
             Some(Lane::Write | Lane::Refresh | Lane::Beats) => self.inner.write(batch),
-            Some(Lane::Operator | Lane::Single | Lane::Keys) => {
+            Some(Lane::Operator | Lane::Single | Lane::Keys | Lane::Artifacts) => {
                 batch.into_iter().map(|operation| self.inner.operate(operation)).collect()
             }
         }
@@ -91,12 +92,15 @@ impl Inner {
         match operation {
             Operation::Cleanup { now, serving } => cleanup::run(self, now, serving),
             Operation::Backup(path) => backup::run(&self.file, &path),
-            operation if operation.lane() == Lane::Operator => self.report(operation),
+            operation if matches!(operation.lane(), Lane::Operator | Lane::Artifacts) => {
+                self.report(operation)
+            }
             _ => Err(misplaced()),
         }
     }
 
-    /// Operators ask now and then: their connection lives as long as the question, and no memory is held for the next.
+    /// Operators ask now and then, and artifacts are cached: their connection lives as long as the question, and no memory
+    /// is held for the next.
     fn report(&self, operation: Operation) -> StoreResult {
         let connection = connection::reading(&self.file).map_err(|error| fault::unavailable(&error))?;
         Reader::new(&connection).one(operation)

@@ -52,6 +52,7 @@ impl<'a> Reader<'a> {
             AgentById(id) => self.agent_by_id(&id),
             AgentWhole(id) => self.agent_whole(&id),
             AgentByEnrollmentId(enrollment_id) => self.agent_by_enrollment_id(&enrollment_id),
+            AgentByAccessKey(key_id) => self.agent_by_access_key(&key_id),
             TokenByKey(key_id) => Ok(Answer::Token(self.token(&key_id)?.map(Box::new))),
             Secrets(ids) => self.secrets(&ids),
             PendingActions { agent, after, up_to, now } => self.pending_actions(&agent, after, up_to, now),
@@ -68,6 +69,8 @@ impl<'a> Reader<'a> {
             Actions { limit } => self.newest_actions(limit),
             ActionDocuments(action_id) => self.action_documents(&action_id),
             ResultsOfAction(action_id) => self.results(&action_id),
+            ArtifactBody(id) => self.artifact_body(&id),
+            Artifacts => self.artifacts(),
             _ => Err(misplaced().into()),
         }
     }

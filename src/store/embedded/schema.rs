@@ -3,7 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// All steps, oldest first. A released step never changes; a new schema is a new step.
-pub(super) const STEPS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3];
+pub(super) const STEPS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4];
 
 /// All tables of the newest version that the first one had too.
 pub(super) const TABLES: &[&str] = &[
@@ -141,6 +141,18 @@ CREATE TABLE secrets (
     id TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+const VERSION_4: &str = "
+-- what Endpoint fetches beside its policy; `body` is what is sent, `document` says what it is
+CREATE TABLE artifacts (
+    number INTEGER PRIMARY KEY,
+    identifier TEXT NOT NULL,
+    decoded_sha256 TEXT NOT NULL,
+    document TEXT NOT NULL,
+    body BLOB NOT NULL,
+    UNIQUE (identifier, decoded_sha256)
+) STRICT;
 ";
 
 /// The schema version of a database; 0 for an empty one.

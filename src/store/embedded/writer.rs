@@ -209,6 +209,8 @@ impl Transaction<'_> {
             CreateToken { policy_id, name, at } => self.create_token(&policy_id, &name, at),
             RevokeToken(api_key_id) => self.revoke_token(&api_key_id),
             CreateAction(action) => self.create_action(*action),
+            PutArtifact(artifact) => self.put_artifact(&artifact),
+            DeleteArtifact(id) => self.delete_artifact(&id),
             _ => Err(misplaced().into()),
         }
     }

@@ -16,6 +16,10 @@ impl State {
         self.newest_agent(|agent| agent.enrollment_id.as_deref() == Some(enrollment_id))
     }
 
+    pub(super) fn agent_by_access_key(&self, key_id: &str) -> StoreResult {
+        self.newest_agent(|agent| agent.access_api_key_id == key_id)
+    }
+
     fn newest_agent(&self, wanted: impl Fn(&Agent) -> bool) -> StoreResult {
         let mut newest: Option<(i64, Agent)> = None;
         for (id, stored) in &self.agents {

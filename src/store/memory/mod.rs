@@ -2,6 +2,7 @@
 //! bytes come from a seed, order from `BTreeMap`. Nothing is kept beyond the process.
 
 mod agents;
+mod artifacts;
 mod cleanup;
 mod read;
 mod state;

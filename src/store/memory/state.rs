@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::model::{Action, ActionResult, EnrollmentToken, Policy, Secrets};
+use crate::model::{Action, ActionResult, ArtifactId, EnrollmentToken, NewArtifact, Policy, Secrets};
 use crate::store::keys::Sealed;
 use crate::store::news::PolicyMark;
 use crate::store::{Answer, Operation, Retention, StoreError, StoreResult};
@@ -18,6 +18,7 @@ pub(super) struct State {
     pub(super) sequences: Sequences,
     pub(super) keys: BTreeMap<String, Sealed>,
     pub(super) secrets: Secrets,
+    pub(super) artifacts: BTreeMap<ArtifactId, NewArtifact>,
     pub(super) agents: BTreeMap<String, StoredAgent>,
     /// By policy and revision.
     pub(super) policies: BTreeMap<(String, i64), StoredPolicy>,
@@ -75,6 +76,7 @@ impl State {
             sequences: Sequences { agents: -1, actions: -1, policies: -1 },
             keys: BTreeMap::new(),
             secrets: Secrets::default(),
+            artifacts: BTreeMap::new(),
             agents: BTreeMap::new(),
             policies: BTreeMap::new(),
             tokens: Vec::new(),
@@ -92,6 +94,7 @@ impl State {
             Authenticate(key) => self.authenticate(&key),
             AgentById(id) | AgentWhole(id) => self.agent_by_id(&id),
             AgentByEnrollmentId(enrollment_id) => self.agent_by_enrollment_id(&enrollment_id),
+            AgentByAccessKey(key_id) => self.agent_by_access_key(&key_id),
             TokenByKey(key_id) => Ok(self.token_by_key(&key_id)),
             Secrets(ids) => Ok(Answer::Secrets(self.secrets_of(&ids))),
             PendingActions { agent, after, up_to, now } => {
@@ -110,6 +113,8 @@ impl State {
             Actions { limit } => Ok(self.newest_actions(limit)),
             ActionDocuments(action_id) => Ok(self.action_documents(&action_id)),
             ResultsOfAction(action_id) => Ok(self.results_of(&action_id)),
+            ArtifactBody(id) => Ok(self.artifact_body(&id)),
+            Artifacts => Ok(self.all_artifacts()),
             Cleanup { now, serving } => Ok(Answer::Removed(self.clean_up(retention, now, serving))),
             Backup(_) => Err(StoreError::Failed {
                 status: 501,
@@ -144,6 +149,8 @@ impl State {
             CreateToken { policy_id, name, at } => Ok(self.create_token(&policy_id, &name, at)),
             RevokeToken(api_key_id) => self.revoke_token(&api_key_id),
             CreateAction(action) => Ok(self.create_action(*action)),
+            PutArtifact(artifact) => Ok(self.put_artifact(*artifact)),
+            DeleteArtifact(id) => self.delete_artifact(&id),
             _ => Err(StoreError::Failed { status: 500, reason: "not a write".to_owned() }),
         }
     }

@@ -5,6 +5,7 @@ use super::*;
 on_every_store! {
     an_unknown_agent_is_none,
     the_newest_of_an_enrollment_id_is_found,
+    the_agent_of_an_access_key_is_found_as_soon_as_it_has_it,
     updating_an_unknown_agent_is_not_found,
     a_field_is_replaced_whole,
     a_removed_field_is_gone,
@@ -40,6 +41,16 @@ fn the_newest_of_an_enrollment_id_is_found(fixture: &Fixture) {
     fixture.enroll("other");
     let found = fixture.find(Operation::AgentByEnrollmentId("e".into())).unwrap();
     assert_eq!((found.id.as_str(), found.enrollment_id.as_deref()), ("a", Some("e")));
+}
+
+fn the_agent_of_an_access_key_is_found_as_soon_as_it_has_it(fixture: &Fixture) {
+    let of = |id: &str| fixture.find(Operation::AgentByAccessKey(id.to_owned())).map(|agent| agent.id);
+    assert_eq!(of("unknown"), None);
+    let keys = ["a", "b"].map(|id| (id, fixture.enroll(id)));
+    for (id, key) in &keys {
+        assert_eq!(of(&key.id).as_deref(), Some(*id));
+    }
+    assert_eq!(of(""), None);
 }
 
 fn updating_an_unknown_agent_is_not_found(fixture: &Fixture) {

@@ -4,6 +4,7 @@
 mod acknowledging;
 mod actions;
 mod agents;
+mod artifacts;
 mod beside;
 mod checking_in;
 mod cleanup;

@@ -34,12 +34,13 @@ impl Home {
 }
 
 /// The indices of a fleet, without the suffix.
-const INDICES: [&str; 7] = [
+const INDICES: [&str; 8] = [
     "agents",
     "actions",
     "actions-results",
     "policies",
     "enrollment-api-keys",
+    "artifacts",
     "servers-keys",
     "servers-secrets",
 ];

@@ -40,6 +40,10 @@ impl Jobs for Workers {
     fn work(&mut self, work: WorkId, run: Run) {
         self.0.work(work, run);
     }
+
+    fn errand(&mut self, work: WorkId, run: Run) {
+        self.0.errand(work, run);
+    }
 }
 
 impl InProcess {

@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLockReadGuard};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use fleet_server::model::raw::raw;
-use fleet_server::model::{Action, ActionResult, Agent, ApiKey, Patch, Policy};
+use fleet_server::model::{Action, ActionResult, Agent, ApiKey, NewArtifact, Patch, Policy};
 use fleet_server::reactor::Clock;
 use fleet_server::store::{
     ActionLookup, Answer, DEFAULT_POLICY_ID, Embedded, EmbeddedWatch, Operation, Retention, Store,
@@ -129,6 +129,11 @@ impl Opened {
             Answer::SeqNo(Some(seq_no)) => seq_no,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Keeps an artifact, whatever its document says of it.
+    pub(crate) fn put_artifact(&self, artifact: NewArtifact) {
+        self.run(Operation::PutArtifact(Box::new(artifact)));
     }
 
     /// Writes a revision of a policy; id, revision and permissions are put into `data`, as Kibana does.

@@ -21,7 +21,15 @@ fn request(line: &str) -> Request {
     };
     let now = Now { mono: Duration::ZERO, wall: Timestamp(0) };
     let connection = SlotId { index: 0, generation: 0 };
-    Request { connection, listener: Listener::Admin, head, id: String::new(), started: now }
+    Request {
+        connection,
+        listener: Listener::Admin,
+        is_encrypted: false,
+        head,
+        id: String::new(),
+        part: String::new(),
+        started: now,
+    }
 }
 
 #[test]

@@ -63,7 +63,7 @@ pub(super) fn secret_value(name: &str, value: &Secret) -> Result<HeaderValue, Cl
 }
 
 /// Names system and processor as Go does.
-fn user_agent() -> String {
+pub(super) fn user_agent() -> String {
     let system = match std::env::consts::OS {
         "macos" => "darwin",
         other => other,

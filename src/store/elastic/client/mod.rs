@@ -15,6 +15,7 @@ mod clock;
 mod dial;
 mod encrypted;
 mod error;
+mod fetch;
 mod forwarded;
 mod headers;
 mod hosts;
@@ -29,6 +30,7 @@ mod tunnel;
 mod verify;
 
 pub(super) use error::{ClientError, SendError};
+pub use fetch::{FetchError, fetch};
 pub(super) use request::{Request, Response};
 
 use self::clock::Clock;
