@@ -14,6 +14,7 @@ mod world;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use fleet_server::connection::Listener;
 use serde_json::json;
 use world::World;
 
@@ -30,11 +31,11 @@ fn main() {
     let agents = asked.unwrap_or(if is_test { AGENTS_IN_TESTS } else { AGENTS });
 
     let mut world = World::new(Duration::from_secs(300));
-    let requests = world.enroll(agents, &json!([]));
+    let requests = world.enroll(agents, &["p"], &json!([]));
     let before = resident_bytes();
     let parking = time(|| {
         for request in &requests {
-            let connection = world.open();
+            let connection = world.open(Listener::External);
             world.send(connection, request);
         }
     });
@@ -54,7 +55,7 @@ fn wake(world: &mut World, agents: usize) {
     world.held = Some(Vec::new());
     let before = resident_bytes();
     let waking = time(|| {
-        world.publish(2);
+        world.publish("p", 2);
         while world.server.wake_at().is_some_and(|at| at <= world.now.mono) {
             world.server.tick(world.now);
             world.settle();

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use fleet_server::connection::Listener;
 use serde_json::{Value, json};
 use world::World;
 
@@ -19,8 +20,8 @@ fn main() {
 
 fn turn(bencher: Bencher<'_, '_>, components: &Value) {
     let mut world = World::new(Duration::from_millis(1));
-    let request = world.enroll(1, components).remove(0);
-    let connection = world.open();
+    let request = world.enroll(1, &["p"], components).remove(0);
+    let connection = world.open(Listener::External);
     bencher.counter(ItemsCount::new(1u32)).bench_local(|| {
         let before = world.written_bytes;
         world.send(connection, &request);
@@ -44,7 +45,7 @@ fn of_real_size(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn status(bencher: Bencher<'_, '_>) {
     let mut world = World::new(Duration::from_millis(1));
-    let connection = world.open();
+    let connection = world.open(Listener::External);
     bencher.counter(ItemsCount::new(1u32)).bench_local(|| {
         world.send(connection, b"GET /api/status HTTP/1.1\r\nHost: fleet.example:8220\r\n\r\n")
     });

@@ -14,6 +14,34 @@ pub enum Listener {
     Internal,
     /// The operator's Unix socket.
     Admin,
+    /// Whoever looks at metrics.
+    Metrics,
+}
+
+impl Listener {
+    /// All of them.
+    pub const ALL: [Listener; 4] =
+        [Listener::External, Listener::Internal, Listener::Admin, Listener::Metrics];
+
+    /// As logs and metrics name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Listener::External => "external",
+            Listener::Internal => "internal",
+            Listener::Admin => "admin",
+            Listener::Metrics => "metrics",
+        }
+    }
+
+    /// Its place in [`Listener::ALL`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Whether agents come through it: only those are encrypted and limited.
+    pub fn is_for_agents(self) -> bool {
+        matches!(self, Listener::External | Listener::Internal)
+    }
 }
 
 /// Bounds of a request body.

@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use fleet_server::config::Loaded;
 use fleet_server::operator::{self, arguments::Arguments, configuration};
 use fleet_server::serve;
 
@@ -17,9 +16,10 @@ fn main() -> ExitCode {
 
 fn serve_until_stopped(arguments: &Arguments) -> ExitCode {
     let arguments = configuration::of_server(arguments);
-    let result = configuration::load(&arguments)
-        .map_err(|errors| errors.to_string())
-        .and_then(|loaded| serve::serve(&loaded, &|| reload(&arguments)).map_err(|error| error.to_string()));
+    let result = configuration::load(&arguments).map_err(|errors| errors.to_string()).and_then(|loaded| {
+        let read = || configuration::load(&arguments);
+        serve::serve(&loaded, &read).map_err(|error| error.to_string())
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -28,11 +28,4 @@ fn serve_until_stopped(arguments: &Arguments) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// What the files say by now; what is wrong with them goes to the log, and what was read before stays in force.
-fn reload(arguments: &fleet_server::config::Arguments) -> Option<Loaded> {
-    configuration::load(arguments)
-        .inspect_err(|errors| log::error!("the configuration is not read again, for it has errors: {errors}"))
-        .ok()
 }

@@ -6,20 +6,23 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::config::{Config, Loaded, PemSource, Store as StoreChoice, Tls};
+use crate::config::{Config, Errors, Loaded, Metrics, PemSource, Tls};
 use crate::connection::Listener;
-use crate::log::LogHandle;
+use crate::log::{LOG_LINES_QUEUED_MAX, LogHandle};
+use crate::metrics::{Figures, Queue};
 use crate::model::EnrollmentToken;
 use crate::reactor::tls::own::{Names, OwnCertificates, OwnError};
-use crate::reactor::{Address, Bounds, Hooks, Jobs, Reactor, ReactorError, Run, Sender, Settings};
+use crate::reactor::{Address, Bounds, Jobs, MetricsDoor, Reactor, ReactorError, Run, Sender, Settings};
 use crate::server::{BatchId, Event, Server, WorkId};
 use crate::store::embedded::OpenError;
 use crate::store::pool::{Pool, PoolEvent};
 use crate::store::{DirectoryError, Elastic, ElasticError, Lane, Operation, Store, Watch};
 use crate::time::Now;
 
+mod reload;
 mod stores;
 
+use reload::Process;
 use stores::OpenStore;
 
 /// Why the server does not start, or cannot go on.
@@ -55,14 +58,16 @@ const ADMIN_SOCKET: &str = "admin.sock";
 /// The log's own queue gets so long at the end.
 const LOG_FLUSH_MAX: Duration = Duration::from_secs(1);
 
-/// Serves until a signal says stop. `reload` reads the configuration anew.
-pub fn serve(loaded: &Loaded, reload: &dyn Fn() -> Option<Loaded>) -> Result<(), ServeError> {
-    let config = &loaded.config;
-    let log = start_log(loaded)?;
+/// Reads the configuration anew.
+pub type Read<'a> = &'a dyn Fn() -> Result<Loaded, Errors>;
+
+/// Serves until a signal says stop. `read` is for when the configuration may have changed.
+pub fn serve(loaded: &Loaded, read: Read<'_>) -> Result<(), ServeError> {
+    let log = Arc::new(start_log(loaded)?);
     for warning in &loaded.warnings {
         ::log::warn!("{warning}");
     }
-    let result = run(config, reload);
+    let result = run(loaded, read, &log);
     if let Err(error) = &result {
         ::log::error!("{error}");
     }
@@ -76,7 +81,8 @@ fn start_log(loaded: &Loaded) -> Result<LogHandle, ServeError> {
         .map_err(|source| ServeError::System { what: "the log cannot be started", source })
 }
 
-fn run(config: &Config, reload: &dyn Fn() -> Option<Loaded>) -> Result<(), ServeError> {
+fn run(loaded: &Loaded, read: Read<'_>, log: &Arc<LogHandle>) -> Result<(), ServeError> {
+    let config = &loaded.config;
     let clock = crate::reactor::Clock::start();
     let mut open = OpenStore::open(config, clock.now().wall)?;
     let elastic = open.elastic();
@@ -96,8 +102,8 @@ fn run(config: &Config, reload: &dyn Fn() -> Option<Loaded>) -> Result<(), Serve
             ::log::warn!("the next start will print the token again: {error}");
         }
     }
-    let mut hooks = Process { config, reload, own, elastic };
-    let mut workers = Workers { pool };
+    let mut workers = Workers { pool, log: Arc::clone(log), elastic: elastic.clone() };
+    let mut hooks = Process::new(loaded, read, own, elastic, Arc::clone(log));
     let result = reactor.run(&mut server, &mut workers, &mut hooks);
     close();
     result?;
@@ -105,7 +111,7 @@ fn run(config: &Config, reload: &dyn Fn() -> Option<Loaded>) -> Result<(), Serve
     Ok(())
 }
 
-fn own_certificates(config: &Config, now: Now) -> Result<Option<OwnCertificates>, ServeError> {
+fn own_certificates(config: &Config, now: Now) -> Result<Option<OwnCertificates>, OwnError> {
     if !config.server.own_certificate {
         return Ok(None);
     }
@@ -113,22 +119,37 @@ fn own_certificates(config: &Config, now: Now) -> Result<Option<OwnCertificates>
     Ok(Some(OwnCertificates::ensure(&config.data_directory, &names, now.wall)?))
 }
 
-fn settings(config: &Config, own: Option<&OwnCertificates>) -> Settings {
-    let server = &config.server;
+/// What new connections are encrypted by, if they are.
+fn tls(config: &Config, own: Option<&OwnCertificates>) -> Option<Tls> {
     let own_tls = |own: &OwnCertificates| {
         Tls::new(PemSource::File(own.certificate.clone()), PemSource::File(own.key.clone()))
     };
+    own.map(own_tls).or_else(|| config.server.tls.clone())
+}
+
+fn bounds(config: &Config) -> Bounds {
+    Bounds {
+        connections_max: config.server.limits.connections_max,
+        ..handshake_bounds(config.server.timeouts.read_header)
+    }
+}
+
+fn settings(config: &Config, own: Option<&OwnCertificates>) -> Settings {
+    let server = &config.server;
     Settings {
         external: Address { host: server.host.clone(), port: server.port },
         internal: Some(Address { host: "localhost".into(), port: server.internal_port }),
         admin_socket: Some(config.data_directory.join(ADMIN_SOCKET)),
-        tls: own.map(own_tls).or_else(|| server.tls.clone()),
-        bounds: Bounds {
-            connections_max: server.limits.connections_max,
-            ..handshake_bounds(server.timeouts.read_header)
-        },
+        metrics: metrics_door(config),
+        tls: tls(config, own),
+        bounds: bounds(config),
         signals: true,
     }
+}
+
+fn metrics_door(config: &Config) -> Option<MetricsDoor> {
+    let Metrics { enabled, endpoint, by_default } = config.metrics.clone();
+    enabled.then_some(MetricsDoor { endpoint, by_default })
 }
 
 /// A handshake gets as long as a request head; where that has no limit, as long as by default.
@@ -200,6 +221,8 @@ fn url(config: &Config, reactor: &Reactor) -> String {
 /// The pool as the loop sees it.
 struct Workers {
     pool: Pool,
+    log: Arc<LogHandle>,
+    elastic: Option<Arc<Elastic>>,
 }
 
 impl Jobs for Workers {
@@ -214,45 +237,10 @@ impl Jobs for Workers {
     fn errand(&mut self, work: WorkId, run: Run) {
         self.pool.errand(work, run);
     }
-}
 
-/// What the process does beside serving.
-struct Process<'a> {
-    config: &'a Config,
-    reload: &'a dyn Fn() -> Option<Loaded>,
-    own: Option<OwnCertificates>,
-    elastic: Option<Arc<Elastic>>,
-}
-
-impl Process<'_> {
-    /// A service token that was replaced, in its file or in the configuration.
-    fn take_service_token(&self, loaded: &Loaded) {
-        let StoreChoice::Elasticsearch(settings) = &loaded.config.store else { return };
-        if let (Some(elastic), Some(token)) = (&self.elastic, &settings.service_token)
-            && let Err(error) = elastic.set_service_token(token)
-        {
-            ::log::error!("the service token is not taken: {error}");
-        }
-    }
-}
-
-impl Hooks for Process<'_> {
-    fn reload(&mut self) {
-        let Some(loaded) = (self.reload)() else { return };
-        crate::log::set_level(loaded.config.logging.level);
-        self.take_service_token(&loaded);
-        ::log::info!(
-            "the configuration was read again: certificates, log level and service token are in force"
-        );
-    }
-
-    fn hourly(&mut self, now: Now) {
-        if self.own.is_none() {
-            return;
-        }
-        match own_certificates(self.config, now) {
-            Ok(own) => self.own = own,
-            Err(error) => ::log::error!("our own certificate could not be renewed: {error}"),
-        }
+    fn measure(&self, figures: &mut Figures) {
+        figures.log_lines_dropped = self.log.dropped();
+        figures.queues.push(Queue::bounded("log_lines", self.log.queued(), LOG_LINES_QUEUED_MAX));
+        figures.elasticsearch = self.elastic.iter().flat_map(|elastic| elastic.requests()).collect();
     }
 }

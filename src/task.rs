@@ -16,6 +16,7 @@ use std::task::{Context, Poll, Waker};
 use crate::connection::{BodyBounds, BodyError};
 use crate::fleet::{Fleet, SeatId};
 use crate::http::Response;
+use crate::metrics::Figures;
 use crate::store::{Operation, StoreResult};
 use crate::time::Now;
 
@@ -52,6 +53,8 @@ pub enum Ask {
     },
     /// Give this answer, and say whether all of it was written.
     Respond(Response),
+    /// What is known outside the fleet's state.
+    Figures,
 }
 
 /// What an errand brings, for all who asked for it.
@@ -69,6 +72,8 @@ pub enum Reply {
     Errand(Option<Shared>),
     /// Of [`Ask::Respond`]: whether the answer was written whole.
     Responded(bool),
+    /// Of [`Ask::Figures`].
+    Figures(Box<Figures>),
 }
 
 /// The fleet, on loan: in the cell while a task is polled, with the server otherwise.
@@ -161,6 +166,14 @@ impl Cx {
     pub async fn respond(&self, response: Response) -> bool {
         match self.ask(Ask::Respond(response)).await {
             Reply::Responded(written) => written,
+            _ => unreachable!("the executor answers what was asked"),
+        }
+    }
+
+    /// What the loop, the core and the process can say of themselves.
+    pub async fn figures(&self) -> Box<Figures> {
+        match self.ask(Ask::Figures).await {
+            Reply::Figures(figures) => figures,
             _ => unreachable!("the executor answers what was asked"),
         }
     }

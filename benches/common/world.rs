@@ -36,20 +36,22 @@ impl World {
         config.server.timeouts.checkin_jitter = Duration::ZERO;
         let server = Server::new(Arc::new(config), &store, [7; 32], now);
         let mut world = World { server, store, now, connections: 0, held: None, written_bytes: 0 };
-        world.publish(1);
+        world.publish("p", 1);
         world
     }
 
-    /// Puts agents into the store as they are after their first check-ins; what each sends to check in again.
-    pub(crate) fn enroll(&self, agents: usize, components: &Value) -> Vec<Vec<u8>> {
-        (0..agents).map(|number| self.enroll_one(number, components)).collect()
+    /// Puts agents into the store as they are after their first check-ins, on these policies in turn; what each sends to check
+    /// in again.
+    pub(crate) fn enroll(&self, agents: usize, policies: &[&str], components: &Value) -> Vec<Vec<u8>> {
+        let of = policies.iter().cycle();
+        (0..agents).zip(of).map(|(number, policy)| self.enroll_one(number, policy, components)).collect()
     }
 
-    fn enroll_one(&self, number: usize, components: &Value) -> Vec<u8> {
+    fn enroll_one(&self, number: usize, policy: &str, components: &Value) -> Vec<u8> {
         let id = format!("{:016x}-0000-4000", (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let document = json!({
-            "active": true, "policy_id": "p", "type": "PERMANENT", "agent": {"id": id, "version": "9.6.0"},
-            "action_seq_no": [-1], "agent_policy_id": "p", "policy_revision_idx": 1, "components": components,
+            "active": true, "policy_id": policy, "type": "PERMANENT", "agent": {"id": id, "version": "9.6.0"},
+            "action_seq_no": [-1], "agent_policy_id": policy, "policy_revision_idx": 1, "components": components,
             "enrolled_at": "2027-01-15T07:00:00Z", "last_checkin": "2027-01-15T07:59:00Z",
             "last_checkin_status": "online", "last_checkin_message": "Running",
         });
@@ -63,15 +65,15 @@ impl World {
         let Ok(Answer::Key(key)) = made else { panic!("{made:?}") };
         let body = json!({
             "status": "online", "message": "Running", "ack_token": "", "components": components, "upgrade": {},
-            "agent_policy_id": "p", "policy_revision_idx": 1,
+            "agent_policy_id": policy, "policy_revision_idx": 1,
         });
         check_in(&id, &key.token(), &body.to_string())
     }
 
-    pub(crate) fn open(&mut self) -> ConnectionId {
+    pub(crate) fn open(&mut self, listener: Listener) -> ConnectionId {
         self.connections += 1;
         let connection = SlotId { index: self.connections, generation: 1 };
-        self.server.handle(self.now, Event::Opened { connection, listener: Listener::External, tls: false });
+        self.server.handle(self.now, Event::Opened { connection, listener, tls: false });
         connection
     }
 
@@ -82,8 +84,8 @@ impl World {
     }
 
     /// A new revision of about 30 kB, rendered.
-    pub(crate) fn publish(&mut self, revision_idx: i64) {
-        let changes = Changes::Policies(vec![Arc::new(policy(revision_idx))]);
+    pub(crate) fn publish(&mut self, policy_id: &str, revision_idx: i64) {
+        let changes = Changes::Policies(vec![Arc::new(policy(policy_id, revision_idx))]);
         self.server.handle(self.now, Event::Changed(changes));
         self.settle();
     }
@@ -102,6 +104,7 @@ impl World {
                     Some(held) => held.push(connection),
                     None => self.take(connection),
                 },
+                Effect::Measure => self.server.handle(self.now, Event::Measured(Box::default())),
                 Effect::Read(_) | Effect::Close { .. } | Effect::Exit => {}
             }
         }
@@ -136,7 +139,7 @@ pub(crate) fn check_in(agent: &str, token: &str, body: &str) -> Vec<u8> {
 }
 
 /// A revision of about 30 kB.
-pub(crate) fn policy(revision_idx: i64) -> Policy {
+fn policy(policy_id: &str, revision_idx: i64) -> Policy {
     let stream = |number: usize| {
         json!({"id": format!("logfile-{number}"), "paths": [format!("/var/log/service-{number}/*.log")],
                "data_stream": {"dataset": format!("service.{number}"), "type": "logs"}, "ignore_older": "72h",
@@ -148,10 +151,10 @@ pub(crate) fn policy(revision_idx: i64) -> Policy {
             json!({"id": format!("input-{number}"), "type": "filestream", "use_output": "default", "streams": streams})
         })
         .collect();
-    let data = json!({"id": "p", "revision": revision_idx, "inputs": inputs,
+    let data = json!({"id": policy_id, "revision": revision_idx, "inputs": inputs,
                       "outputs": {"default": {"type": "elasticsearch", "hosts": ["https://store.example:9200"]}}});
     Policy {
-        policy_id: "p".to_owned(),
+        policy_id: policy_id.to_owned(),
         revision_idx,
         timestamp: "2027-01-15T08:00:00Z".to_owned(),
         data: raw(&data),

@@ -174,6 +174,16 @@ impl ApiError {
         Response::new(status, body.to_string())
             .header("Content-Type", "application/json; charset=utf-8")
             .header("X-Content-Type-Options", "nosniff")
+            .telling(self.label())
+    }
+
+    /// The error's name for metrics: one of few, where the name on the wire may hold what a store says.
+    fn label(&self) -> &'static str {
+        match (self, self.row().1) {
+            (Self::StoreFailed { .. }, _) => "ElasticFail",
+            (_, Cow::Borrowed(name)) => name,
+            (_, Cow::Owned(_)) => "Other",
+        }
     }
 
     /// A 400 that says what is wrong.

@@ -1,5 +1,6 @@
 //! From sources to the finished configuration: file, `-E`, references, then the sections.
 
+use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -31,13 +32,18 @@ pub fn load(
     read_file: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Loaded, Errors> {
     let mut report = Report::default();
+    let files = RefCell::new(Vec::new());
+    let read_file = &|path: &Path| {
+        files.borrow_mut().push(path.to_owned());
+        read_file(path)
+    };
     let (root, source) = sources(arguments, read_file, &mut report)?;
     let root = reference::expand(&root, environment, &mut report);
     let mut context = Context { arguments, environment, read_file, report };
     let alone = source.is_none() && !arguments.agent_mode;
     let (config, effective) = Section::root(&mut context, &root, |section| config(section, alone));
     let warnings = context.report.finish()?;
-    Ok(Loaded { config, warnings, source, effective })
+    Ok(Loaded { config, warnings, source, files: files.take(), effective })
 }
 
 /// The merged tree. What is no YAML or no setting ends it here: the rest would only follow from it.

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 mod cache;
+mod difference;
 mod fleet;
 mod instrumentation;
 pub mod limits;
@@ -27,6 +28,7 @@ mod tree;
 mod yaml;
 
 pub use cache::Cache;
+pub use difference::Difference;
 pub use fleet::{Fleet, Monitor};
 pub use instrumentation::Instrumentation;
 pub use limits::{Limits, Pace, RouteLimit, RouteLimits};
@@ -71,6 +73,8 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
     /// The file that was read, if any.
     pub source: Option<PathBuf>,
+    /// All files that were looked for: the configuration itself, and those that its keys name.
+    pub files: Vec<PathBuf>,
     /// Key by key what is in effect, without secrets.
     effective: serde_json::Value,
 }

@@ -19,6 +19,19 @@ impl Bucket {
         Bucket { tokens: u64::from(limit.burst), limit, filled_at: Duration::ZERO }
     }
 
+    /// Another limit: what was spent stays spent, as far as the burst goes. An unchanged one changes nothing.
+    pub fn set_limit(&mut self, limit: Pace) {
+        if limit != self.limit {
+            // one that was not limited has spent nothing
+            let spent = match self.limit.interval.is_zero() {
+                true => 0,
+                false => u64::from(self.limit.burst).saturating_sub(self.tokens),
+            };
+            self.tokens = u64::from(limit.burst).saturating_sub(spent);
+            self.limit = limit;
+        }
+    }
+
     /// Takes a token; false if there is none. Without an interval there is always one.
     pub fn take(&mut self, now: Duration) -> bool {
         if self.limit.interval.is_zero() {
@@ -78,6 +91,18 @@ mod tests {
     fn without_an_interval_everything_passes_and_without_a_burst_nothing() {
         assert!((0..100).all(|_| bucket(0, 0).take(Duration::ZERO)));
         assert!(!bucket(1, 0).take(Duration::from_secs(9)));
+    }
+
+    #[test]
+    fn another_limit_gives_no_tokens_back() {
+        let mut bucket = bucket(1_000, 3);
+        let at = Duration::from_secs;
+        assert!(bucket.take(at(0)) && bucket.take(at(0)));
+        bucket.set_limit(Pace { interval: at(1), burst: 3 });
+        assert!(bucket.take(at(0)) && !bucket.take(at(0)), "it is the same");
+        bucket.set_limit(Pace { interval: at(2), burst: 4 });
+        assert!(bucket.take(at(0)) && !bucket.take(at(0)));
+        assert!(!bucket.take(at(1)) && bucket.take(at(2)));
     }
 
     #[test]

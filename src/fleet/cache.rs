@@ -23,6 +23,14 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
         Cache { young: map(), old: map(), entries_max: entries_max.max(2) }
     }
 
+    /// From now on at most `entries_max` values (at least two) are kept.
+    pub fn bind(&mut self, entries_max: usize) {
+        self.entries_max = entries_max.max(2);
+        if self.len() > self.entries_max {
+            self.clear();
+        }
+    }
+
     /// Keeps `value` until `expires` ([`crate::time::Now::mono`]).
     pub fn insert(&mut self, key: K, value: V, expires: Duration) {
         self.old.remove(&key);
@@ -97,6 +105,16 @@ mod tests {
             assert!(cache.len() <= 10);
         }
         assert_eq!(cache.get(&50, SOON), None);
+    }
+
+    #[test]
+    fn a_lower_bound_holds_at_once() {
+        let mut cache = Cache::new(10, &Hashing::default());
+        (0..8).for_each(|key| cache.insert(key, key, LATER));
+        cache.bind(8);
+        assert_eq!(cache.get(&7, SOON), Some(&7));
+        cache.bind(4);
+        assert!(cache.len() <= 4);
     }
 
     #[test]

@@ -22,8 +22,8 @@ pub enum Refusal {
 /// Counts requests and decides which may pass.
 #[derive(Debug)]
 pub struct Admission {
-    gates: BTreeMap<(u8, Operation), Gate>,
-    in_flight: [u32; 3],
+    gates: BTreeMap<(usize, Operation), Gate>,
+    in_flight: [u32; Listener::ALL.len()],
     connections_max: u32,
 }
 
@@ -35,7 +35,7 @@ struct Gate {
 }
 
 impl Admission {
-    /// Gates for every limited route on the external and on the internal listener. The operator is never limited.
+    /// Gates for every limited route on the listeners of agents. Nobody else is limited.
     pub fn new(limits: &Limits) -> Self {
         let mut gates = BTreeMap::new();
         for operation in Operation::LIMITED {
@@ -43,12 +43,22 @@ impl Admission {
             for listener in [Listener::External, Listener::Internal] {
                 let pace = Pace { interval: limit.interval, burst: limit.burst };
                 gates.insert(
-                    (door(listener), operation),
+                    (listener.index(), operation),
                     Gate { bucket: Bucket::new(pace), max: limit.max, active: 0 },
                 );
             }
         }
-        Admission { gates, in_flight: [0; 3], connections_max: limits.connections_max }
+        Admission { gates, in_flight: [0; Listener::ALL.len()], connections_max: limits.connections_max }
+    }
+
+    /// Other limits, from the next request on. What is under way stays counted.
+    pub fn set_limits(&mut self, limits: &Limits) {
+        for ((_, operation), gate) in &mut self.gates {
+            let limit = limit_of(*operation, limits);
+            gate.bucket.set_limit(Pace { interval: limit.interval, burst: limit.burst });
+            gate.max = limit.max;
+        }
+        self.connections_max = limits.connections_max;
     }
 
     /// Counts a request in, or says why not. `takes_over`: it replaces one that is counted already (a newer check-in of a
@@ -60,7 +70,7 @@ impl Admission {
         takes_over: bool,
         now: Duration,
     ) -> Result<(), Refusal> {
-        let door = door(listener);
+        let door = listener.index();
         if let Some(gate) = operation.and_then(|operation| self.gates.get_mut(&(door, operation))) {
             if !gate.bucket.take(now) {
                 return Err(Refusal::Rate);
@@ -69,8 +79,8 @@ impl Admission {
                 return Err(Refusal::Max);
             }
         }
-        let in_flight = &mut self.in_flight[usize::from(door)];
-        if listener != Listener::Admin
+        let in_flight = &mut self.in_flight[door];
+        if listener.is_for_agents()
             && self.connections_max > 0
             && *in_flight >= self.connections_max
             && !takes_over
@@ -86,8 +96,8 @@ impl Admission {
 
     /// Counts a request out.
     pub fn leave(&mut self, listener: Listener, operation: Option<Operation>) {
-        let door = door(listener);
-        self.in_flight[usize::from(door)] = self.in_flight[usize::from(door)].saturating_sub(1);
+        let door = listener.index();
+        self.in_flight[door] = self.in_flight[door].saturating_sub(1);
         if let Some(gate) = operation.and_then(|operation| self.gates.get_mut(&(door, operation))) {
             gate.active = gate.active.saturating_sub(1);
         }
@@ -95,15 +105,13 @@ impl Admission {
 
     /// Requests under way on a listener, parked ones included.
     pub fn in_flight(&self, listener: Listener) -> u32 {
-        self.in_flight[usize::from(door(listener))]
+        self.in_flight[listener.index()]
     }
-}
 
-fn door(listener: Listener) -> u8 {
-    match listener {
-        Listener::External => 0,
-        Listener::Internal => 1,
-        Listener::Admin => 2,
+    /// Requests of a route under way on all listeners, parked ones included.
+    pub fn active(&self, operation: Operation) -> u32 {
+        let of_operation = self.gates.iter().filter(|((_, gated), _)| *gated == operation);
+        of_operation.map(|(_, gate)| gate.active).sum()
     }
 }
 
@@ -147,13 +155,29 @@ mod tests {
     }
 
     #[test]
-    fn listeners_are_limited_apart_and_the_operator_never() {
+    fn other_limits_count_those_who_are_here() {
+        let mut admission = admission(0, 0);
+        for _ in 0..2 {
+            assert_eq!(enter(&mut admission, false), Ok(()));
+        }
+        let mut limits = Limits::default();
+        limits.routes.checkin.max = 2;
+        admission.set_limits(&limits);
+        assert_eq!(enter(&mut admission, false), Err(Refusal::Max));
+        admission.leave(Listener::External, Some(Operation::CheckIn));
+        assert_eq!(enter(&mut admission, false), Ok(()));
+    }
+
+    #[test]
+    fn listeners_are_limited_apart_and_those_of_operators_never() {
         let mut admission = admission(0, 1);
         assert_eq!(enter(&mut admission, false), Ok(()));
         assert_eq!(enter(&mut admission, false), Err(Refusal::Connections));
         assert_eq!(admission.enter(Listener::Internal, None, false, Duration::ZERO), Ok(()));
         for _ in 0..10 {
-            assert_eq!(admission.enter(Listener::Admin, None, false, Duration::ZERO), Ok(()));
+            for listener in [Listener::Admin, Listener::Metrics] {
+                assert_eq!(admission.enter(listener, None, false, Duration::ZERO), Ok(()));
+            }
         }
     }
 

@@ -183,6 +183,12 @@ impl Lot {
         fresh
     }
 
+    /// The seats of a policy, parked or not.
+    pub fn seats_of(&self, policy_id: &str) -> impl Iterator<Item = &Seat> {
+        let ids = self.by_policy.get(policy_id).into_iter().flat_map(BTreeMap::values);
+        ids.filter_map(|id| self.seats.get(*id))
+    }
+
     /// How many seats are held, parked or not.
     pub fn len(&self) -> usize {
         self.seats.len()

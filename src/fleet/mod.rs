@@ -114,6 +114,8 @@ pub struct Fleet {
     enrolling: BTreeSet<String>,
     /// Connections of check-ins whose place a newer one took: to be answered, empty, at once.
     pub dismissed: Vec<Parked>,
+    /// Tells one run of the server from another, in metrics.
+    pub ephemeral_id: String,
     /// Set from the signal to the end.
     pub stopping: bool,
     /// What happened.
@@ -170,7 +172,9 @@ impl Fleet {
         let limits = &config.server.limits;
         let mut random = StdRng::from_seed(seed);
         let hashing = Hashing::with_seed(random.next_u64());
-        let keys_max = usize::try_from(config.server.cache.bytes_max / KEY_BYTES).unwrap_or(usize::MAX);
+        let mut id = [0; 16];
+        random.fill_bytes(&mut id);
+        let keys_max = keys_max(&config);
         Fleet {
             newest_agent,
             lot: Lot::new(&hashing),
@@ -196,6 +200,7 @@ impl Fleet {
             unfinished_undos: Vec::new(),
             enrolling: BTreeSet::new(),
             dismissed: Vec::new(),
+            ephemeral_id: uuid_of(id),
             stopping: false,
             counters: Counters::default(),
             gzip: None,
@@ -203,6 +208,21 @@ impl Fleet {
             random,
             config,
         }
+    }
+
+    /// `config` is in force from now on; who is here stays, and what is cached too, as far as it may.
+    pub fn configured(&mut self, config: Arc<Config>) {
+        let server = &config.server;
+        self.admission.set_limits(&server.limits);
+        self.rollout.set_pace(server.limits.policy);
+        self.action_queue.set_pace(server.limits.action);
+        self.strikes.bind(server.feature_flags.graceful_force_unenroll.bytes_max);
+        let keys_max = keys_max(&config);
+        self.keys.bind(keys_max);
+        self.tokens.bind(keys_max);
+        // it has its level from when it was made
+        self.gzip = None;
+        self.config = config;
     }
 
     /// Claims the seat of an agent that checks in; who sat there is dismissed.
@@ -370,7 +390,7 @@ impl Fleet {
     pub fn uuid(&mut self) -> String {
         let mut bytes = [0; 16];
         self.random.fill_bytes(&mut bytes);
-        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+        uuid_of(bytes)
     }
 
     /// Random bytes, good enough for secrets: the generator is cryptographic and seeded by the system.
@@ -393,6 +413,15 @@ impl Fleet {
         let rest = end.saturating_sub(now.mono);
         if jitter < rest { end - self.random_below(jitter) } else { end }
     }
+}
+
+/// How many keys the cache may hold.
+fn keys_max(config: &Config) -> usize {
+    usize::try_from(config.server.cache.bytes_max / KEY_BYTES).unwrap_or(usize::MAX)
+}
+
+fn uuid_of(random: [u8; 16]) -> String {
+    uuid::Builder::from_random_bytes(random).into_uuid().to_string()
 }
 
 fn digest(secret: &str) -> [u8; 32] {

@@ -36,6 +36,8 @@ struct Known {
     heard_idx: i64,
     /// The highest that can be delivered.
     revision: Option<Arc<Revision>>,
+    /// Deliveries of its revisions.
+    delivered: u64,
 }
 
 impl Policies {
@@ -97,6 +99,18 @@ impl Policies {
     /// The revision to deliver.
     pub fn newest(&self, policy_id: &str) -> Option<&Arc<Revision>> {
         self.known.get(policy_id).and_then(|known| known.revision.as_ref())
+    }
+
+    /// A revision of the policy was given to an agent.
+    pub fn count_delivery(&mut self, policy_id: &str) {
+        if let Some(known) = self.known.get_mut(policy_id) {
+            known.delivered += 1;
+        }
+    }
+
+    /// How often a revision of the policy was given to an agent.
+    pub fn delivered(&self, policy_id: &str) -> u64 {
+        self.known.get(policy_id).map_or(0, |known| known.delivered)
     }
 
     /// The highest revision heard of, whether it can be delivered yet or not.

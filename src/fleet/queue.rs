@@ -20,6 +20,11 @@ impl ServingQueue {
         ServingQueue { seats: VecDeque::new(), pace: Bucket::new(pace) }
     }
 
+    /// Another pace, from the next seat on.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pace.set_limit(pace);
+    }
+
     /// To its end.
     pub fn append(&mut self, seats: impl IntoIterator<Item = SeatId>) {
         self.seats.extend(seats);

@@ -32,8 +32,21 @@ pub struct Strikes {
 impl Strikes {
     /// None yet; `bytes_max` as configured.
     pub fn new(bytes_max: u64) -> Self {
-        let entries_max = usize::try_from(bytes_max / ENTRY_BYTES).unwrap_or(usize::MAX).max(1);
-        Strikes { agents: BTreeMap::new(), by_age: BTreeSet::new(), entries_max }
+        Strikes { agents: BTreeMap::new(), by_age: BTreeSet::new(), entries_max: entries_max(bytes_max) }
+    }
+
+    /// From now on as many as fit into `bytes_max`.
+    pub fn bind(&mut self, bytes_max: u64) {
+        self.entries_max = entries_max(bytes_max);
+        self.forget_oldest();
+    }
+
+    fn forget_oldest(&mut self) {
+        while self.agents.len() > self.entries_max
+            && let Some((_, oldest)) = self.by_age.pop_first()
+        {
+            self.agents.remove(&oldest);
+        }
     }
 
     /// Counts one more for this agent.
@@ -51,17 +64,17 @@ impl Strikes {
         };
         self.agents.insert(agent.to_owned(), (since, count));
         self.by_age.insert((since, agent.to_owned()));
-        if self.agents.len() > self.entries_max
-            && let Some((_, oldest)) = self.by_age.pop_first()
-        {
-            self.agents.remove(&oldest);
-        }
+        self.forget_oldest();
         match count {
             1 => Strike::EmptyPolicy,
             2 => Strike::Unenroll,
             _ => Strike::Out,
         }
     }
+}
+
+fn entries_max(bytes_max: u64) -> usize {
+    usize::try_from(bytes_max / ENTRY_BYTES).unwrap_or(usize::MAX).max(1)
 }
 
 #[cfg(test)]

@@ -112,6 +112,7 @@ fn step(fleet: &mut Fleet, id: SeatId, known: &Known, now: Now) -> Step {
     match revision.answer(&agent, &keys, gzip) {
         Some(body) => {
             fleet.counters.policies_delivered += 1;
+            fleet.policies.count_delivery(&revision.policy_id);
             Step::Respond(encoded(body, gzip))
         }
         None => {

@@ -10,6 +10,7 @@ pub mod authenticate;
 pub mod checkin;
 pub mod deliver;
 pub mod enroll;
+pub mod metrics;
 pub mod pgp_key;
 pub mod policy;
 mod replace_token;

@@ -18,12 +18,14 @@ pub struct Response {
     pub body: Body,
     /// Close the connection after this response even if the client would keep it.
     pub close: bool,
+    /// The name of the error that it tells, for metrics; empty: its status says it all.
+    error: &'static str,
 }
 
 impl Response {
     /// A response without headers of its own that keeps the connection.
     pub fn new(status: u16, body: impl Into<Body>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into(), close: false }
+        Self { status, headers: Vec::new(), body: body.into(), close: false, error: "" }
     }
 
     /// With one more header.
@@ -31,6 +33,18 @@ impl Response {
     pub fn header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         self.headers.push((name, value.into()));
         self
+    }
+
+    /// Which tells the error of this name; not shown on the wire.
+    #[must_use]
+    pub fn telling(mut self, error: &'static str) -> Self {
+        self.error = error;
+        self
+    }
+
+    /// The name of the error that it tells, else the phrase of its status.
+    pub fn error_name(&self) -> &'static str {
+        if self.error.is_empty() { reason(self.status) } else { self.error }
     }
 
     /// After which the connection is closed.

@@ -35,6 +35,7 @@ use ::log::LevelFilter;
 use env_logger::{Builder, Logger, Target, WriteStyle};
 
 use crate::config::Logging;
+pub use queue::LOG_LINES_QUEUED_MAX;
 use queue::{Queue, QueueWriter};
 use sink::{RotatingFile, Sink};
 
@@ -53,8 +54,7 @@ pub const FLUSH_WAIT_MAX: Duration = Duration::from_secs(1);
 /// # Errors
 /// A log file that cannot be opened, no thread, or a log that was started before.
 pub fn start(logging: &Logging, terminal: bool, no_file: bool) -> io::Result<LogHandle> {
-    let pretty = logging.to_stderr && (logging.pretty || (terminal && no_file));
-    let (logger, handle) = build(sink(logging)?, pretty)?;
+    let (logger, handle) = build(Output::open(logging, terminal, no_file)?)?;
     ::log::set_boxed_logger(Box::new(logger)).map_err(io::Error::other)?;
     set_level(logging.level);
     Ok(handle)
@@ -63,6 +63,23 @@ pub fn start(logging: &Logging, terminal: bool, no_file: bool) -> io::Result<Log
 /// Sets the level in place; nothing is reopened.
 pub fn set_level(level: LevelFilter) {
     ::log::set_max_level(level);
+}
+
+/// Where lines go and how they look, opened and ready to be used.
+pub struct Output {
+    sink: Sink,
+    pretty: bool,
+}
+
+impl Output {
+    /// Opens what `logging` names; for `terminal` and `no_file` see [`start`].
+    ///
+    /// # Errors
+    /// A log file that cannot be opened.
+    pub fn open(logging: &Logging, terminal: bool, no_file: bool) -> io::Result<Self> {
+        let pretty = logging.to_stderr && (logging.pretty || (terminal && no_file));
+        Ok(Output { sink: sink(logging)?, pretty })
+    }
 }
 
 /// The running log. Dropping it writes what is queued, for at most [`FLUSH_WAIT_MAX`], and ends the
@@ -75,6 +92,16 @@ impl LogHandle {
     /// Lines dropped so far, for want of room or because writing failed.
     pub fn dropped(&self) -> u64 {
         self.queue.dropped()
+    }
+
+    /// Lines that wait to be written.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Writes to another place from here on; lines that are queued go there too.
+    pub fn switch_to(&self, output: Output) {
+        self.queue.switch_to(output);
     }
 
     /// Waits until everything is written, at most so long; false when it is not.
@@ -105,26 +132,30 @@ fn sink(logging: &Logging) -> io::Result<Sink> {
 }
 
 /// A logger that takes every level (the macros hold the level themselves), and its thread.
-fn build(sink: Sink, pretty: bool) -> io::Result<(Logger, LogHandle)> {
-    let queue = Arc::new(Queue::default());
+fn build(output: Output) -> io::Result<(Logger, LogHandle)> {
+    let queue = Arc::new(Queue::new(output.pretty));
+    let formatting = Arc::clone(&queue);
     let logger = Builder::new()
         .filter_level(LevelFilter::Trace)
         .write_style(WriteStyle::Never)
-        .format(move |line, record| format::record(line, record, format::now(), pretty))
+        .format(move |line, record| format::record(line, record, format::now(), formatting.is_pretty()))
         .target(Target::Pipe(Box::new(QueueWriter(Arc::clone(&queue)))))
         .build();
     let lines = Arc::clone(&queue);
-    thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&lines, sink, pretty))?;
+    thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&lines, output.sink))?;
     Ok((logger, LogHandle { queue }))
 }
 
 /// The log thread: writes batches until the queue is closed and empty.
-fn write_lines(queue: &Queue, mut sink: Sink, pretty: bool) {
+fn write_lines(queue: &Queue, mut sink: Sink) {
     let mut batch = Vec::new();
     let mut told = 0;
     while let Some(lines) = queue.take(&mut batch) {
+        if let Some(next) = queue.take_sink() {
+            sink = next;
+        }
         match sink.write(&batch, format::now()) {
-            Ok(()) => told = tell_dropped(queue, &mut sink, pretty, told),
+            Ok(()) => told = tell_dropped(queue, &mut sink, told),
             // Nobody is left to tell; it shows in the count once writing works again.
             Err(_) => queue.count_dropped(lines),
         }
@@ -133,12 +164,12 @@ fn write_lines(queue: &Queue, mut sink: Sink, pretty: bool) {
 }
 
 /// Writes a line about the lines dropped since the last such line; returns how many were told of.
-fn tell_dropped(queue: &Queue, sink: &mut Sink, pretty: bool, told: u64) -> u64 {
+fn tell_dropped(queue: &Queue, sink: &mut Sink, told: u64) -> u64 {
     let dropped = queue.dropped();
     if dropped == told {
         return told;
     }
-    let line = format::dropped(dropped - told, format::now(), pretty);
+    let line = format::dropped(dropped - told, format::now(), queue.is_pretty());
     if sink.write(&line, format::now()).is_ok() { dropped } else { told }
 }
 

@@ -2,11 +2,15 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::Output;
+use super::sink::Sink;
+
 /// Lines that may wait for the log thread.
-pub(super) const LOG_LINES_QUEUED_MAX: usize = 8192;
+pub const LOG_LINES_QUEUED_MAX: usize = 8192;
 
 /// Bytes of the lines that may wait.
 const LOG_BYTES_QUEUED_MAX: usize = 4 * 1024 * 1024;
@@ -15,8 +19,9 @@ const LOG_BYTES_QUEUED_MAX: usize = 4 * 1024 * 1024;
 const BATCH_BYTES_MAX: usize = 64 * 1024;
 
 /// Formatted lines on their way to the log thread.
-#[derive(Default)]
 pub(super) struct Queue {
+    /// Lines are text for people.
+    pretty: AtomicBool,
     state: Mutex<State>,
     /// A line came, or the queue was closed.
     filled: Condvar,
@@ -32,9 +37,38 @@ struct State {
     writing: bool,
     closed: bool,
     dropped: u64,
+    /// Where lines are to go from now on.
+    next_sink: Option<Sink>,
 }
 
 impl Queue {
+    /// An empty queue, of lines for people or of JSON.
+    pub(super) fn new(pretty: bool) -> Self {
+        let (filled, drained) = (Condvar::new(), Condvar::new());
+        Queue { pretty: AtomicBool::new(pretty), state: Mutex::default(), filled, drained }
+    }
+
+    /// Lines that wait.
+    pub(super) fn len(&self) -> usize {
+        self.state().lines.len()
+    }
+
+    /// Whether lines are text for people.
+    pub(super) fn is_pretty(&self) -> bool {
+        self.pretty.load(Ordering::Relaxed)
+    }
+
+    /// What is taken from now on goes there.
+    pub(super) fn switch_to(&self, output: Output) {
+        self.pretty.store(output.pretty, Ordering::Relaxed);
+        self.state().next_sink = Some(output.sink);
+    }
+
+    /// Where the batch just taken is to go, if that is news.
+    pub(super) fn take_sink(&self) -> Option<Sink> {
+        self.state().next_sink.take()
+    }
+
     /// Adds a line, or drops and counts it when there is no room. Never waits for the writer.
     fn push(&self, line: &[u8]) {
         let mut state = self.state();

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 
 use super::queue::LOG_LINES_QUEUED_MAX;
-use super::{FLUSH_WAIT_MAX, LevelFilter, LogHandle, Logger, Sink, build, format, set_level};
+use super::{FLUSH_WAIT_MAX, LevelFilter, LogHandle, Logger, Output, Sink, build, format, set_level};
 
 /// A stream that keeps what was written.
 #[derive(Clone, Default)]
@@ -43,7 +43,7 @@ fn kept(pretty: bool) -> (Logger, LogHandle, Kept) {
 /// A log over a stream. The level is global; every test here sets the same one.
 fn started(stream: impl Write + Send + 'static, pretty: bool) -> (Logger, LogHandle) {
     set_level(LevelFilter::Trace);
-    build(Sink::Stream(Box::new(stream)), pretty).unwrap()
+    build(Output { sink: Sink::Stream(Box::new(stream)), pretty }).unwrap()
 }
 
 /// The one line of a record, as JSON.
@@ -54,6 +54,19 @@ fn line(log: impl FnOnce(&Logger)) -> Value {
     let lines = kept.lines();
     assert_eq!(lines.len(), 1, "{lines:?}");
     serde_json::from_str(&lines[0]).unwrap()
+}
+
+#[test]
+fn lines_go_elsewhere_and_look_otherwise_once_the_log_is_switched() {
+    let (logger, handle, first) = kept(false);
+    ::log::info!(logger: &logger, "one");
+    assert!(handle.flush(PATIENCE));
+    let second = Kept::default();
+    handle.switch_to(Output { sink: Sink::Stream(Box::new(second.clone())), pretty: true });
+    ::log::info!(logger: &logger, "two");
+    assert!(handle.flush(PATIENCE));
+    assert_eq!((first.lines().len(), second.lines().len()), (1, 1));
+    assert!(!second.lines()[0].starts_with('{'), "{:?}", second.lines());
 }
 
 #[test]

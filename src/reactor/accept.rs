@@ -15,6 +15,8 @@ use crate::server::{Event, Listener};
 
 /// Connections taken from one door in one turn.
 const ACCEPTS_PER_TURN_MAX: usize = 1_024;
+/// Connections of those who look at metrics; further ones are closed when accepted.
+const METRICS_CONNECTIONS_MAX: u32 = 100;
 /// How long accepting pauses, unless a connection closes before.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -67,10 +69,16 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
         let most = self.network.bounds.connections_max;
         // 429 begins at the limit; beyond 110 % not even that is affordable (http-api.md, Rate limits)
         let most = most.saturating_add(most / 10);
-        if listener != Listener::Admin && most > 0 && *self.network.counts.of(listener) >= most {
+        let most = match listener {
+            Listener::External | Listener::Internal => most,
+            Listener::Admin => 0,
+            Listener::Metrics => METRICS_CONNECTIONS_MAX,
+        };
+        if most > 0 && *self.network.counts.of(listener) >= most {
+            self.network.figures.rejected += u64::from(listener.is_for_agents());
             return;
         }
-        let tls = listener != Listener::Admin && self.network.certificates.is_some();
+        let tls = listener.is_for_agents() && self.network.certificates.is_some();
         let phase = if tls { Phase::Waiting } else { Phase::Open };
         let Some(id) = self.network.add(socket, listener, phase) else { return };
         if tls {

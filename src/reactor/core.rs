@@ -2,8 +2,12 @@
 
 use std::any::Any;
 use std::io::IoSlice;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::Bounds;
+use crate::config::{Config, Tls};
+use crate::metrics::Figures;
 use crate::server::{BatchId, ConnectionId, Effect, Event, Server, WorkId};
 use crate::store::{Lane, Operation};
 use crate::time::Now;
@@ -39,12 +43,30 @@ pub trait Jobs {
     fn work(&mut self, work: WorkId, run: Run);
     /// Runs what waits for the world outside, where nobody else waits for it; posts [`Event::Worked`].
     fn errand(&mut self, work: WorkId, run: Run);
+    /// Adds what the process can say of itself at this moment.
+    fn measure(&self, _figures: &mut Figures) {}
+}
+
+/// What is in force from now on, once the configuration was read again.
+pub struct Reload {
+    /// For the core.
+    pub config: Arc<Config>,
+    /// For new connections, but for those of [`Bounds`] that no configuration names.
+    pub bounds: Bounds,
+    /// For new handshakes; `None`: plain HTTP.
+    pub tls: Option<Tls>,
 }
 
 /// What the process does beside serving, called on the loop.
 pub trait Hooks {
-    /// SIGHUP came; the loop itself has re-read the certificates.
-    fn reload(&mut self) {}
+    /// SIGHUP came. What changes by that; certificates are read again in any case.
+    fn reload(&mut self, _now: Now) -> Option<Reload> {
+        None
+    }
+    /// Every [`super::FILES_LOOKED_AT_EVERY`]: what changes because files have changed.
+    fn look_at_files(&mut self, _now: Now) -> Option<Reload> {
+        None
+    }
     /// Once an hour: a moment to renew our own certificate.
     fn hourly(&mut self, _now: Now) {}
 }

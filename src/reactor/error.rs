@@ -28,7 +28,9 @@ pub enum ReactorError {
         source: io::Error,
     },
     /// A socket's address has a fixed size.
-    #[error("{0} is too long for the address of a socket (about 100 bytes): choose a shorter path.data")]
+    #[error(
+        "{0} is too long for the address of a socket (about 100 bytes): choose a shorter one, path.data or http.host"
+    )]
     PathTooLong(PathBuf),
     /// Certificates or keys.
     #[error(transparent)]

@@ -136,6 +136,7 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
                 Ok(Shaken::Done { told }) => return self.open(id, told),
                 Err(error) => {
                     log::debug!("no TLS with a client: {error}");
+                    self.network.figures.handshakes_failed += 1;
                     return self.linger(id);
                 }
             }
@@ -229,6 +230,9 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
         let Some(connection) = network.connections.get_mut(id) else { return };
         network.counts.handshakes -= 1;
         network.counts.finished_handshakes += 1;
+        network.figures.handshakes += 1;
+        let resumed = connection.session.as_ref().is_some_and(|session| session.is_resumed());
+        network.figures.resumed += u64::from(resumed);
         network.counts.handshake_bytes -= connection.tail.len();
         connection.phase = Phase::Open;
         connection.deadline_ms = 0;

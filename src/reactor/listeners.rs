@@ -13,7 +13,8 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket as Raw, TcpKeepalive, 
 
 use super::error::ReactorError;
 use super::socket::Socket;
-use super::{Address, Settings};
+use super::{Address, MetricsDoor, Settings};
+use crate::config::Endpoint;
 use crate::server::Listener;
 
 /// Connections that the kernel holds for us; its own bound (`net.core.somaxconn`) is usually the same.
@@ -23,13 +24,18 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 /// How long sent bytes may stay unacknowledged.
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
+/// The operator's socket is for the owner only.
+const ADMIN_MODE: u32 = 0o600;
+/// The group may look at metrics (config.md, "http").
+const METRICS_MODE: u32 = 0o740;
 /// The first token of the doors; they count downwards from here.
 const TOKEN: usize = usize::MAX - 16;
 
 /// All doors.
 pub(super) struct Doors {
     pub(super) doors: Vec<Door>,
-    admin: Option<PathBuf>,
+    /// Unix sockets that are ours.
+    paths: Vec<PathBuf>,
 }
 
 /// One bound socket.
@@ -49,19 +55,21 @@ enum Bound {
 impl Doors {
     /// Binds all that `settings` names, tells the log, and registers for edges.
     pub(super) fn open(settings: &Settings, registry: &Registry) -> Result<Self, ReactorError> {
-        let mut doors = Doors { doors: Vec::new(), admin: None };
+        let mut doors = Doors { doors: Vec::new(), paths: Vec::new() };
         doors.bind_all(&settings.external, Listener::External)?;
         if let Some(internal) = settings.internal.as_ref().filter(|address| **address != settings.external) {
             doors.bind_all(internal, Listener::Internal)?;
         }
         if let Some(path) = &settings.admin_socket {
-            let socket = Bound::Unix(bind_unix(path)?);
-            doors.admin = Some(path.clone());
-            doors.add(socket, Listener::Admin, path.display().to_string());
+            // whoever holds the data directory's lock may remove a stale one
+            doors.bind_path(path, Listener::Admin, ADMIN_MODE)?;
+        }
+        if let Some(metrics) = &settings.metrics {
+            doors.bind_metrics(metrics)?;
         }
         for (index, door) in doors.doors.iter_mut().enumerate() {
             door.register(registry, Token(TOKEN - index)).map_err(ReactorError::Poll)?;
-            log::info!("server.address" = door.address, "listener" = name(door.listener); "listening");
+            log::info!("server.address" = door.address, "listener" = door.listener.name(); "listening");
         }
         Ok(doors)
     }
@@ -107,6 +115,31 @@ impl Doors {
         }
     }
 
+    fn bind_path(&mut self, path: &Path, listener: Listener, mode: u32) -> Result<(), ReactorError> {
+        let socket = bind_unix(path, mode)?;
+        self.paths.push(path.to_owned());
+        self.add(Bound::Unix(socket), listener, path.display().to_string());
+        Ok(())
+    }
+
+    /// Where metrics are shown. Where nobody asked for that, the server serves without.
+    fn bind_metrics(&mut self, metrics: &MetricsDoor) -> Result<(), ReactorError> {
+        let bound = match &metrics.endpoint {
+            Endpoint::Tcp { host, port } => {
+                self.bind_all(&Address { host: host.clone(), port: *port }, Listener::Metrics)
+            }
+            Endpoint::Unix(path) if is_answered(path) => Err(ReactorError::InUse(path.display().to_string())),
+            Endpoint::Unix(path) => self.bind_path(path, Listener::Metrics, METRICS_MODE),
+        };
+        match bound {
+            Err(error) if metrics.by_default => {
+                log::warn!("metrics are not shown: {error}; http.port chooses another port");
+                Ok(())
+            }
+            bound => bound,
+        }
+    }
+
     fn add(&mut self, socket: Bound, listener: Listener, address: String) {
         self.doors.push(Door { socket, listener, address, ready: false });
     }
@@ -114,7 +147,7 @@ impl Doors {
 
 impl Drop for Doors {
     fn drop(&mut self) {
-        if let Some(path) = &self.admin {
+        for path in &self.paths {
             // left behind, it would only be removed at the next start
             let _ = fs::remove_file(path);
         }
@@ -185,8 +218,13 @@ fn set_options(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)
 }
 
-/// The operator's socket, for the owner only. Whoever holds the data directory's lock may remove a stale one.
-fn bind_unix(path: &Path) -> Result<UnixListener, ReactorError> {
+/// Whether somebody listens behind a path.
+fn is_answered(path: &Path) -> bool {
+    std::os::unix::net::UnixStream::connect(path).is_ok()
+}
+
+/// A Unix socket; one that was left behind is removed.
+fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, ReactorError> {
     let failed = |source| ReactorError::Bind { address: path.display().to_string(), source };
     if SockAddr::unix(path).is_err() {
         return Err(ReactorError::PathTooLong(path.to_owned()));
@@ -195,15 +233,6 @@ fn bind_unix(path: &Path) -> Result<UnixListener, ReactorError> {
         fs::remove_file(path).map_err(failed)?;
     }
     let bound = UnixListener::bind(path).map_err(failed)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
     Ok(bound)
-}
-
-/// As the log names a listener.
-fn name(listener: Listener) -> &'static str {
-    match listener {
-        Listener::External => "external",
-        Listener::Internal => "internal",
-        Listener::Admin => "admin",
-    }
 }

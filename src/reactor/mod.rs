@@ -30,7 +30,7 @@ mod turn;
 mod visit;
 
 pub use self::clock::Clock;
-pub use self::core::{Core, Hooks, Jobs, Run};
+pub use self::core::{Core, Hooks, Jobs, Reload, Run};
 pub use self::error::ReactorError;
 pub use self::mailbox::Sender;
 
@@ -41,7 +41,7 @@ use self::network::{Network, Timer, connection_of};
 use self::signals::Signals;
 use self::tls::Certificates;
 use self::turn::Turn;
-use crate::config::Tls;
+use crate::config::{Endpoint, Tls};
 use crate::server::{Event, Listener};
 use crate::time::Now;
 
@@ -67,6 +67,8 @@ const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 const EVENTS_MAX: usize = 1_024;
 /// How long output may still be written after the core has said exit.
 const FINISH_TIME_MAX: Duration = Duration::from_secs(1);
+/// Between two looks at the configuration's files.
+const FILES_LOOKED_AT_EVERY: Duration = Duration::from_secs(10);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 const MAILBOX: Token = Token(usize::MAX);
@@ -81,6 +83,15 @@ pub struct Address {
     pub port: u16,
 }
 
+/// Where metrics are shown: without TLS, to whoever may connect.
+#[derive(Clone, Debug)]
+pub struct MetricsDoor {
+    /// `http.host` and `http.port`.
+    pub endpoint: Endpoint,
+    /// Nobody asked for it: that somebody else is there is a warning.
+    pub by_default: bool,
+}
+
 /// What the reactor is built from.
 pub struct Settings {
     /// For agents.
@@ -89,6 +100,8 @@ pub struct Settings {
     pub internal: Option<Address>,
     /// For the operator: `admin.sock` in the data directory, whose lock we hold.
     pub admin_socket: Option<PathBuf>,
+    /// For whoever looks at metrics.
+    pub metrics: Option<MetricsDoor>,
     /// None: plain HTTP.
     pub tls: Option<Tls>,
     /// See there.
@@ -177,7 +190,7 @@ impl Reactor {
         self.clock.now()
     }
 
-    /// Where we listen: `IP:PORT`, or the path of the admin socket.
+    /// Where we listen: `IP:PORT`, or the path of a Unix socket.
     pub fn addresses(&self) -> impl Iterator<Item = (Listener, &str)> {
         self.doors.addresses()
     }
@@ -191,13 +204,17 @@ impl Reactor {
     ) -> Result<(), ReactorError> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         let mut exit = false;
-        self.network.timers.set(self.clock.elapsed() + HOUR, Timer::Hour);
+        let started = self.clock.elapsed();
+        self.network.timers.set(started + HOUR, Timer::Hour);
+        self.network.timers.set(started + FILES_LOOKED_AT_EVERY, Timer::Files);
         // what the core wants before anything has happened
         let now = self.clock.now();
         Turn { core, jobs, network: &mut self.network, now, exit: &mut exit }.effects();
         while !exit {
             self.wait(&mut events, core.wake_at())?;
+            let woken = self.clock.elapsed();
             self.turn(&events, core, jobs, hooks, &mut exit);
+            self.network.figures.turns.record(self.clock.elapsed().saturating_sub(woken));
         }
         self.finish(core, jobs);
         Ok(())

@@ -10,6 +10,7 @@ use super::connection::{Connection, Phase};
 use super::socket::Socket;
 use super::tls::{Certificates, Outgoing, PLAIN_BYTES_MAX};
 use super::{Bounds, HELD_BYTES_MAX, READ_BYTES_MAX};
+use crate::metrics::{Figures, Queue};
 use crate::server::{ConnectionId, Listener};
 use crate::slots::Slots;
 use crate::timers::Timers;
@@ -25,6 +26,8 @@ pub(super) struct Network {
     pub(super) certificates: Option<Certificates>,
     pub(super) bounds: Bounds,
     pub(super) counts: Counts,
+    /// What is counted for metrics only.
+    pub(super) figures: crate::metrics::Network,
     /// A descriptor was given back since accepting paused.
     pub(super) descriptor_freed: bool,
     /// [`Timer::Places`] is set.
@@ -40,6 +43,8 @@ pub(super) enum Timer {
     Accept,
     /// Clients wait for a place to begin their handshake: see who holds one for long.
     Places,
+    /// Call [`super::Hooks::look_at_files`].
+    Files,
     /// Call [`super::Hooks::hourly`].
     Hour,
 }
@@ -69,9 +74,7 @@ pub(super) struct Buffers {
 /// What is bounded, counted.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    external: u32,
-    internal: u32,
-    admin: u32,
+    connections: [u32; Listener::ALL.len()],
     /// Connections in the handshake.
     pub(super) handshakes: usize,
     /// Handshakes that ended well since it was last looked at whether any does.
@@ -93,6 +96,7 @@ impl Network {
             certificates,
             bounds,
             counts: Counts::default(),
+            figures: crate::metrics::Network::default(),
             descriptor_freed: false,
             places_wanted: false,
         }
@@ -108,6 +112,7 @@ impl Network {
             return None;
         }
         *self.counts.of(listener) += 1;
+        self.figures.opened += u64::from(listener.is_for_agents());
         Some(id)
     }
 
@@ -116,6 +121,7 @@ impl Network {
         let mut connection = self.connections.remove(id)?;
         self.counts.release(&mut connection);
         *self.counts.of(connection.listener) -= 1;
+        self.figures.closed += u64::from(connection.listener.is_for_agents());
         self.descriptor_freed = true;
         Some(connection)
     }
@@ -139,6 +145,25 @@ impl Network {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.deadline_ms = u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
         self.timers.set(at, Timer::Deadline(id));
+    }
+
+    /// What the loop can say of itself at this moment.
+    pub(super) fn figures(&self) -> Figures {
+        let (counts, bounds) = (&self.counts, &self.bounds);
+        let connections = Listener::ALL.into_iter().zip(counts.connections);
+        let queues = vec![
+            Queue::bounded("handshakes", counts.handshakes, bounds.handshakes_max),
+            Queue::bounded("handshake_bytes", counts.handshake_bytes, bounds.handshake_bytes_max),
+            Queue::of_connections("handshakes_waiting", self.queues.waiting.len()),
+            Queue::bounded("deliveries_blocked", counts.blocked, bounds.deliveries_blocked_max),
+            Queue::of_connections("visits", self.queues.ready.len()),
+        ];
+        Figures {
+            connections: connections.map(|(listener, count)| (listener.name(), count.into())).collect(),
+            network: self.figures.clone(),
+            queues,
+            ..Figures::default()
+        }
     }
 
     /// Whether a visit is due at once.
@@ -206,11 +231,7 @@ impl Network {
 impl Counts {
     /// Connections of a listener.
     pub(super) fn of(&mut self, listener: Listener) -> &mut u32 {
-        match listener {
-            Listener::External => &mut self.external,
-            Listener::Internal => &mut self.internal,
-            Listener::Admin => &mut self.admin,
-        }
+        &mut self.connections[listener.index()]
     }
 
     /// Frees all that a connection holds beside its socket.

@@ -5,10 +5,11 @@ use std::time::Duration;
 use mio::event::Event as Readiness;
 
 use super::connection::{Closing, Phase};
-use super::core::{Core, Hooks, Jobs};
+use super::core::{Core, Hooks, Jobs, Reload};
 use super::network::{Network, Timer};
 use super::signals::Asked;
-use super::{HOUR, LINGER_BYTES_MAX, LINGER_TIME_MAX, VISITS_PER_TURN_MAX};
+use super::tls::Certificates;
+use super::{FILES_LOOKED_AT_EVERY, HOUR, LINGER_BYTES_MAX, LINGER_TIME_MAX, VISITS_PER_TURN_MAX};
 use crate::server::{ConnectionId, Effect, Event};
 use crate::time::Now;
 
@@ -58,6 +59,11 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
                 Effect::Store { lane, batch, operations } => self.jobs.store(lane, batch, operations),
                 Effect::Work { work, run } => self.jobs.work(work, run),
                 Effect::Errand { work, run } => self.jobs.errand(work, run),
+                Effect::Measure => {
+                    let mut figures = Box::new(self.network.figures());
+                    self.jobs.measure(&mut figures);
+                    self.core.handle(self.now, Event::Measured(figures));
+                }
                 Effect::Exit => *self.exit = true,
             }
         }
@@ -75,13 +81,30 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
     pub(super) fn obey(&mut self, asked: Asked, hooks: &mut impl Hooks) {
         match asked {
             Asked::Stop => self.tell(Event::Stop),
-            Asked::Reload => {
-                if let Some(certificates) = &mut self.network.certificates {
-                    certificates.reload();
+            Asked::Reload => match hooks.reload(self.now) {
+                Some(reload) => self.reconfigure(reload),
+                None => {
+                    if let Some(certificates) = &mut self.network.certificates {
+                        certificates.reload();
+                    }
                 }
-                hooks.reload();
-            }
+            },
         }
+    }
+
+    /// Another configuration: for what begins from now on. Connections that are there stay as they are.
+    fn reconfigure(&mut self, reload: Reload) {
+        let Reload { config, bounds, tls } = reload;
+        self.network.bounds = bounds;
+        match (&mut self.network.certificates, tls) {
+            (Some(certificates), Some(tls)) => certificates.replace(tls),
+            (none, Some(tls)) => match Certificates::read(tls) {
+                Ok(certificates) => *none = Some(certificates),
+                Err(error) => log::error!("connections are not encrypted: {error}"),
+            },
+            (certificates, None) => *certificates = None,
+        }
+        self.tell(Event::Configured(config));
     }
 
     /// Lets the loop's own timers ring; `rung` is memory to work with.
@@ -92,6 +115,12 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
                 Timer::Deadline(id) => self.expire(id),
                 Timer::Accept => self.network.descriptor_freed = true,
                 Timer::Places => self.free_places(),
+                Timer::Files => {
+                    self.network.timers.set(self.now.mono + FILES_LOOKED_AT_EVERY, Timer::Files);
+                    if let Some(reload) = hooks.look_at_files(self.now) {
+                        self.reconfigure(reload);
+                    }
+                }
                 Timer::Hour => {
                     self.network.timers.set(self.now.mono + HOUR, Timer::Hour);
                     hooks.hourly(self.now);

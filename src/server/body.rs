@@ -27,7 +27,6 @@ pub(super) struct BodyAccount(Cell<usize>);
 
 impl BodyAccount {
     /// Bytes held at present.
-    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.0.get()
     }
@@ -168,6 +167,9 @@ impl Server {
     }
 
     pub(super) fn body_piece(&mut self, id: ConnectionId, piece: &[u8]) {
+        if let Some(route) = self.route_of(id) {
+            self.fleet_mut().counters.route(route).body_in_bytes += piece.len() as u64;
+        }
         self.on_body(id, |collector| collector.push(piece));
     }
 

@@ -215,6 +215,12 @@ impl Server {
         }
     }
 
+    /// The route of the request under way, as metrics name it.
+    pub(super) fn route_of(&self, id: ConnectionId) -> Option<&'static str> {
+        let connection = self.connections.get(id)?;
+        Some(connection.exchange.as_ref()?.route(connection.listener))
+    }
+
     fn input_is_empty(&self, id: ConnectionId) -> bool {
         self.connections.get(id).is_some_and(|connection| connection.input.is_empty())
     }
@@ -265,6 +271,7 @@ impl Server {
         {
             let fleet = self.fleet_mut();
             fleet.counters.dropped += 1;
+            fleet.counters.route(exchange.route(connection.listener)).dropped += 1;
             exchange.leave(fleet, connection.listener);
         }
         match connection.stage {

@@ -1,8 +1,11 @@
 //! What goes into the core and what comes out of it.
 
 use std::any::Any;
+use std::sync::Arc;
 
+use crate::config::Config;
 use crate::connection::{ConnectionId, Listener};
+use crate::metrics::Figures;
 use crate::store::{Changes, Lane, Operation, StoreResult};
 
 /// Names a batch under way in the store's pool.
@@ -61,6 +64,10 @@ pub enum Event<'a> {
     },
     /// A watch has news.
     Changed(Changes),
+    /// This configuration is in force from now on.
+    Configured(Arc<Config>),
+    /// What [`Effect::Measure`] asked for.
+    Measured(Box<Figures>),
     /// Finish what is under way, answer parked polls last, then say [`Effect::Exit`].
     Stop,
 }
@@ -102,6 +109,8 @@ pub enum Effect {
         /// What.
         run: Box<dyn FnOnce() -> Box<dyn Any + Send> + Send>,
     },
+    /// Say [`Event::Measured`].
+    Measure,
     /// Everything is finished.
     Exit,
 }

@@ -9,6 +9,7 @@ use crate::fleet::Fleet;
 use crate::fleet::limits::Refusal;
 use crate::handlers::{self, Request, deliver};
 use crate::http::{BadRequest, BodyKind, RequestHead, Response};
+use crate::metrics::Counters;
 use crate::time::Now;
 
 use super::Server;
@@ -107,16 +108,38 @@ impl Exchange {
         self.leave(fleet, listener);
         self.body = None;
         self.log(response.status, &request_id, now);
-        if response.status < 400 {
-            fleet.counters.succeeded += 1;
-        } else {
-            fleet.counters.failed += 1;
-        }
+        self.count(&response, &mut fleet.counters, listener);
         let response = response.header("X-Request-Id", request_id);
         let mut response =
             if self.versioned { response.header("Elastic-Api-Version", API_VERSION) } else { response };
         response.close |= fleet.stopping;
         response
+    }
+
+    pub(super) fn is_check_in(&self) -> bool {
+        self.limited == Some(Operation::CheckIn)
+    }
+
+    /// The route of the request as metrics name it: that of its limits, for agents.
+    pub(super) fn route(&self, listener: Listener) -> &'static str {
+        match self.limited {
+            Some(operation) => operation.name(),
+            None if listener.is_for_agents() => "other",
+            None => listener.name(),
+        }
+    }
+
+    fn count(&self, response: &Response, counters: &mut Counters, listener: Listener) {
+        let name = self.route(listener);
+        let route = counters.route(name);
+        route.body_out_bytes += response.body.len().unwrap_or(0);
+        if response.status < 400 {
+            counters.succeeded += 1;
+            return;
+        }
+        route.failed += 1;
+        counters.failed += 1;
+        *counters.errors.entry((name, response.error_name())).or_default() += 1;
     }
 
     fn log(&self, status: u16, request_id: &str, now: Now) {
@@ -141,6 +164,7 @@ pub(super) fn bad_request(bad: &BadRequest) -> Response {
     Response::new(bad.status(), body.to_string())
         .header("Content-Type", "application/json; charset=utf-8")
         .header("X-Content-Type-Options", "nosniff")
+        .telling("BadRequest")
         .closing()
 }
 
@@ -149,6 +173,7 @@ enum Verdict {
     /// With what its path names.
     Handle(Operation, String, String),
     Operator,
+    Metrics,
     Answer(Response),
 }
 
@@ -163,6 +188,7 @@ impl Server {
         let fleet = self.fleet.as_deref_mut().expect("the fleet is here while no task is polled");
         fleet.counters.requests += 1;
         let verdict = judge(fleet, listener, &head, &mut exchange, now);
+        fleet.counters.route(exchange.route(listener)).requests += 1;
         connection.exchange = Some(exchange);
         let request = |id_of_path: String, part: String| Request {
             connection: id,
@@ -183,6 +209,10 @@ impl Server {
                 let request = request(String::new(), String::new());
                 self.spawn(Some(id), |cx| handlers::admin::start(cx, request));
             }
+            Verdict::Metrics => {
+                let request = request(String::new(), String::new());
+                self.spawn(Some(id), |cx| handlers::metrics::start(cx, request));
+            }
         }
     }
 }
@@ -194,9 +224,9 @@ fn judge(
     exchange: &mut Exchange,
     now: Now,
 ) -> Verdict {
-    if listener == Listener::Admin {
+    if !listener.is_for_agents() {
         exchange.entered = fleet.admission.enter(listener, None, false, now.mono).is_ok();
-        return Verdict::Operator;
+        return if listener == Listener::Admin { Verdict::Operator } else { Verdict::Metrics };
     }
     let routed = route(head.method(), head.path());
     exchange.limited = limited_operation(head.path());
@@ -207,7 +237,13 @@ fn judge(
     };
     if let Err(refusal) = fleet.admission.enter(listener, exchange.limited, takes_over, now.mono) {
         fleet.counters.refused += 1;
-        let error = if refusal == Refusal::Rate { ApiError::RateLimit } else { ApiError::MaxLimit };
+        let route = fleet.counters.route(exchange.route(listener));
+        let (counter, error) = match refusal {
+            Refusal::Rate => (&mut route.refused_rate, ApiError::RateLimit),
+            Refusal::Max => (&mut route.refused_max, ApiError::MaxLimit),
+            Refusal::Connections => (&mut route.refused_connections, ApiError::MaxLimit),
+        };
+        *counter += 1;
         return Verdict::Answer(error.response());
     }
     exchange.entered = true;

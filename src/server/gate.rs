@@ -33,6 +33,13 @@ impl Default for Gate {
     }
 }
 
+impl Gate {
+    /// Connections that wait outside, with some that are gone by now.
+    pub(super) fn waiting(&self) -> usize {
+        self.outside.len()
+    }
+}
+
 impl Server {
     /// Whether more bytes of this connection can be taken now. If not, [`Effect::Read`] tells when they can.
     pub fn wants_input(&mut self, id: ConnectionId) -> bool {

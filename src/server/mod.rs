@@ -4,10 +4,12 @@
 //! reactor, the simulator and the tests are its callers.
 
 mod body;
+mod configuring;
 mod connections;
 mod event;
 mod exchange;
 mod gate;
+mod measuring;
 mod news;
 mod stopping;
 mod tasks;
@@ -39,8 +41,9 @@ use body::BodyAccount;
 use connections::Connection;
 pub use event::{BatchId, Effect, Event, WorkId};
 use gate::Gate;
+use measuring::Placed;
 use stopping::Stopping;
-use tasks::{Owner, Running, Worker};
+use tasks::{Running, Worker};
 use timing::Timer;
 
 /// Header lines of a request.
@@ -61,12 +64,16 @@ pub struct Server {
     errands: BTreeMap<&'static str, Vec<SlotId>>,
     work: BTreeMap<WorkId, Worker>,
     last_work: WorkId,
-    batcher: Batcher<Owner>,
+    batcher: Batcher<Placed>,
+    /// How many operations the operator lets wait or be under way; `usize::MAX`: nothing was said.
+    operations_max: usize,
     gate: Gate,
     timers: Timers<Timer>,
     bodies: Rc<BodyAccount>,
     /// Connections whose body is being inflated within the budget of each turn.
     inflating: VecDeque<ConnectionId>,
+    /// Tasks that wait for figures.
+    measuring: Vec<SlotId>,
     effects: VecDeque<Effect>,
     stopping: Option<Stopping>,
     now: Now,
@@ -83,10 +90,7 @@ impl Server {
 
     /// The same, told how the store takes operations.
     pub fn with_lanes(config: Arc<Config>, lanes: Lanes, seed: [u8; 32], now: Now) -> Self {
-        let operations_max = match config.server.bulk.dispatches_pending_max {
-            0 => usize::MAX,
-            set => set,
-        };
+        let operations_max = configuring::operations_max(&config);
         let mut server = Server {
             fleet: Some(Box::new(Fleet::new(config.clone(), own_version(), seed))),
             loan: Rc::default(),
@@ -101,11 +105,13 @@ impl Server {
             errands: BTreeMap::new(),
             work: BTreeMap::new(),
             last_work: 0,
+            operations_max,
             batcher: Batcher::new(lanes).bounded(operations_max),
             gate: Gate::default(),
             timers: Timers::default(),
             bodies: Rc::default(),
             inflating: VecDeque::new(),
+            measuring: Vec::new(),
             effects: VecDeque::new(),
             stopping: None,
             now,
@@ -129,6 +135,8 @@ impl Server {
             Event::Answered { batch, answers } => self.answered(batch, answers),
             Event::Worked { work, result } => self.worked(work, result),
             Event::Changed(changes) => self.changed(changes),
+            Event::Configured(config) => self.configured(config),
+            Event::Measured(figures) => self.measured(figures),
             Event::Stop => self.stop(),
         }
         self.settle();

@@ -36,6 +36,7 @@ enum Waiting {
     Work,
     Errand,
     Fate,
+    Figures,
 }
 
 /// Whose a piece of work is.
@@ -84,6 +85,10 @@ pub(super) struct Undo {
 impl Running {
     pub(super) fn awaits_body(&self) -> bool {
         matches!(self.waiting, Waiting::Body)
+    }
+
+    pub(super) fn awaits_figures(&self) -> bool {
+        matches!(self.waiting, Waiting::Figures)
     }
 
     pub(super) fn awaits_fate(&self) -> bool {
@@ -163,6 +168,11 @@ impl Server {
                 self.place_errand(id, name, run);
                 Waiting::Errand
             }
+            Ask::Figures => {
+                self.measuring.push(id);
+                self.effects.push_back(Effect::Measure);
+                Waiting::Figures
+            }
             Ask::Body(bounds) => {
                 let Some(connection) = connection else {
                     return Some(Reply::Body(Err(crate::connection::BodyError::Gone)));
@@ -196,7 +206,7 @@ impl Server {
         let mut results: Vec<Option<StoreResult>> = operations.iter().map(|_| None).collect();
         for (index, operation) in operations.into_iter().enumerate() {
             let owner = owner(Place { task: id, ask, index }, &operation);
-            if let Err(error) = self.batcher.put(owner, operation) {
+            if let Err(error) = self.put(owner, operation) {
                 results[index] = Some(Err(error));
                 self.fleet_mut().counters.store_refused += 1;
             }
@@ -214,7 +224,7 @@ impl Server {
         let key = lookup_key(&operation);
         if let Some(waiting) = self.lookups.get_mut(&key) {
             waiting.push(id);
-        } else if let Err(error) = self.batcher.put(Owner::Lookup(key.clone()), operation) {
+        } else if let Err(error) = self.put(Owner::Lookup(key.clone()), operation) {
             return Some(Reply::Store(vec![Err(error)]));
         } else {
             self.lookups.insert(key, vec![id]);
@@ -239,10 +249,11 @@ impl Server {
     pub(super) fn answered(&mut self, batch: BatchId, answers: Vec<StoreResult>) {
         let count = answers.len();
         let mut answers = answers.into_iter();
-        for owner in self.batcher.done(batch) {
+        for placed in self.batcher.done(batch) {
             // a store that answers too little has failed
             let answer = answers.next().unwrap_or_else(|| Err(StoreError::Unavailable("no answer".into())));
-            match owner {
+            self.count_operation(&placed, &answer);
+            match placed.owner {
                 Owner::Task(place) => {
                     self.answer_task(place, answer);
                 }

@@ -10,10 +10,10 @@ use crate::http::Phase;
 use crate::store::{Operation, StoreResult};
 use crate::time::NEVER;
 
-use super::Server;
 use super::connections::Stage;
 use super::exchange::Exchange;
 use super::tasks::Owner;
+use super::{Effect, Server};
 
 /// What a ring of the timer wheel is about.
 #[derive(Debug)]
@@ -166,16 +166,15 @@ impl Server {
         for policy in self.fleet_mut().policies.take_late(now) {
             self.spawn(None, |cx| Box::pin(policy::publish(cx, policy)));
         }
+        // rates are looked at
+        self.effects.push_back(Effect::Measure);
         self.timers.set(now + SWEEP_EVERY, Timer::Sweep);
     }
 
     fn clean_up(&mut self) {
         let now = self.now;
-        if self
-            .batcher
-            .put(Owner::Housekeeping, Operation::Cleanup { now: now.wall, serving: now.mono })
-            .is_err()
-        {
+        let cleanup = Operation::Cleanup { now: now.wall, serving: now.mono };
+        if self.put(Owner::Housekeeping, cleanup).is_err() {
             ::log::warn!("too many operations wait for the store: nothing is cleaned up this time");
         }
         let every = self.config.server.gc.schedule_interval;
@@ -190,7 +189,7 @@ impl Server {
         if self.stopping.is_some() {
             return;
         }
-        self.minds_outputs = self.batcher.put(Owner::Outputs, Operation::MindOutputs { at }).is_ok();
+        self.minds_outputs = self.put(Owner::Outputs, Operation::MindOutputs { at }).is_ok();
         if !self.minds_outputs {
             self.outputs_are_minded();
         }
@@ -218,7 +217,7 @@ impl Server {
     pub(super) fn write_beats(&mut self) {
         let now = self.now;
         for agents in self.fleet_mut().beats.take() {
-            if self.batcher.put(Owner::Beats, Operation::Heartbeats { agents, at: now.wall }).is_ok() {
+            if self.put(Owner::Beats, Operation::Heartbeats { agents, at: now.wall }).is_ok() {
                 self.beats_under_way += 1;
             }
         }

@@ -66,6 +66,11 @@ impl<T> Batcher<T> {
         Batcher { operations_max, ..self }
     }
 
+    /// From now on at most so many operations wait or are under way.
+    pub fn bind(&mut self, operations_max: usize) {
+        self.operations_max = operations_max;
+    }
+
     /// Puts an operation at the end of its lane.
     pub fn put(&mut self, whose: T, operation: Operation) -> Result<(), StoreError> {
         let is_full = self.operations >= self.operations_max;

@@ -12,6 +12,7 @@ mod elastic;
 pub mod embedded;
 mod keys;
 pub mod memory;
+mod names;
 mod news;
 pub mod pool;
 mod retention;
@@ -82,4 +83,11 @@ pub struct ClusterFacts {
     pub fleet_module: bool,
     /// Whether Kibana, with saved objects of its own, writes policies to it.
     pub holds_kibana: bool,
+}
+
+impl ClusterFacts {
+    /// What tells of changes, for operators.
+    pub fn watch_name(&self) -> &'static str {
+        if self.fleet_module { "fleet_module" } else { "statistics" }
+    }
 }

@@ -242,6 +242,21 @@ impl Lane {
         Lane::Artifacts,
     ];
 
+    /// As metrics name its queue.
+    pub fn name(self) -> &'static str {
+        match self {
+            Lane::Read => "store_read",
+            Lane::Search => "store_search",
+            Lane::Write => "store_write",
+            Lane::Refresh => "store_refresh",
+            Lane::Beats => "store_beats",
+            Lane::Operator => "store_operator",
+            Lane::Single => "store_single",
+            Lane::Keys => "store_keys",
+            Lane::Artifacts => "store_artifacts",
+        }
+    }
+
     /// Its place in [`Lane::ALL`].
     pub fn index(self) -> usize {
         self as usize

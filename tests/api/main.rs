@@ -37,9 +37,15 @@ mod http;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod metrics_doors;
+#[cfg(test)]
 mod pgp;
 #[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod reload;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

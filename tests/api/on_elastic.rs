@@ -26,6 +26,8 @@ mod errors;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod secrets;

@@ -22,6 +22,8 @@ mod enroll;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod status;

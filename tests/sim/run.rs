@@ -228,6 +228,7 @@ impl Sim {
                     self.work.insert(work, run);
                     self.agenda.plan(self.mono + after, Happening::Work(work));
                 }
+                Effect::Measure => self.server.handle(self.now(), Event::Measured(Box::default())),
                 Effect::Exit => self.exited = true,
             }
         }
@@ -250,7 +251,7 @@ impl Sim {
             Effect::Close { connection, .. } => self.say(|| format!("  closes {connection:?}")),
             Effect::Work { work, .. } | Effect::Errand { work, .. } => self.say(|| format!("  work {work}")),
             Effect::Exit => self.say(|| "  exits".to_owned()),
-            Effect::Write(_) | Effect::Read(_) => {}
+            Effect::Write(_) | Effect::Read(_) | Effect::Measure => {}
         }
     }
 

@@ -24,7 +24,7 @@ fn links(text: &str) -> Vec<(usize, &str)> {
 
 /// Whether this is meant as a path of the tree.
 fn is_path(word: &str) -> bool {
-    let folders = ["src/", "tests/", "docs/", "fuzz/", "examples/", "benches/", ".ci/"];
+    let folders = ["src/", "tests/", "docs/", "fuzz/", "examples/", "benches/", "contrib/", ".ci/"];
     let is_plain = word.chars().all(|c| is_word(c) || "/.-".contains(c));
     is_plain && folders.iter().any(|folder| word.starts_with(folder)) && !word.contains("TARGET")
 }

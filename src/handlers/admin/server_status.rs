@@ -25,7 +25,7 @@ fn store(fleet: &Fleet) -> Value {
         (Store::Elasticsearch(_), Some(facts)) => json!({
             "kind": "elasticsearch",
             "version": facts.version,
-            "watch": if facts.fleet_module { "fleet_module" } else { "statistics" },
+            "watch": facts.watch_name(),
             "kibana": facts.holds_kibana,
         }),
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 
 use super::support::{NoJobs, PATIENCE, connect, settings, start};
-use crate::reactor::{Core, Hooks, Reactor};
+use crate::reactor::{Core, Hooks, Reactor, Reload};
 use crate::server::{ConnectionId, Effect, Event};
 use crate::time::Now;
 
@@ -91,8 +91,9 @@ impl Core for Speaker {
 struct SpeakingHooks;
 
 impl Hooks for SpeakingHooks {
-    fn reload(&mut self) {
+    fn reload(&mut self, _now: Now) -> Option<Reload> {
         eprintln!("reload");
+        None
     }
 }
 

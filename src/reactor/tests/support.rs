@@ -130,7 +130,7 @@ impl Core for Echo {
                 self.command(*command);
             }
             Event::Stop => self.effects.push_back(Effect::Exit),
-            Event::Answered { .. } | Event::Changed(_) => {}
+            Event::Answered { .. } | Event::Changed(_) | Event::Measured(_) | Event::Configured(_) => {}
         }
     }
     fn tick(&mut self, _now: Now) {}
@@ -182,6 +182,7 @@ pub(super) fn settings() -> Settings {
         external: Address { host: "127.0.0.1".to_owned(), port: 0 },
         internal: None,
         admin_socket: None,
+        metrics: None,
         tls: None,
         bounds: Bounds::default(),
         signals: false,

@@ -49,6 +49,20 @@ impl Certificates {
         Arc::clone(&self.current)
     }
 
+    /// Other settings, from the next session on; those that cannot be used are reported and leave the old in use.
+    pub fn replace(&mut self, tls: Tls) {
+        let old = std::mem::replace(&mut self.tls, tls);
+        self.stamps = Stamps::take(files(&self.tls));
+        match self.read_again() {
+            Ok(()) => log::info!("certificates are read again"),
+            Err(error) => {
+                log::warn!("the old certificate stays in use: {error}");
+                self.stamps = Stamps::take(files(&old));
+                self.tls = old;
+            }
+        }
+    }
+
     /// Reads everything again; what cannot be used is reported and leaves the old in use.
     pub fn reload(&mut self) {
         // taken before reading: a file that changes meanwhile is read again

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
-use rustls::{ProtocolVersion, ServerConfig};
+use rustls::{HandshakeKind, ProtocolVersion, ServerConfig};
 
 /// Most that a record takes on the wire (RFC 5246, 6.2.3: 2^14 + 2,048, and the header).
 pub(crate) const RECORD_BYTES_MAX: usize = 16_384 + 2_048 + 5;
@@ -57,6 +57,11 @@ impl Session {
     /// Whether application data may flow in neither direction yet.
     pub(crate) fn is_handshaking(&self) -> bool {
         self.0.is_handshaking()
+    }
+
+    /// Whether the client came back with a ticket.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.0.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// Whether what rustls says of its own accord after the handshake can wait: tickets and key updates can (RFC 8446, 4.6),

@@ -343,6 +343,7 @@ impl World {
             Effect::Write(connection) => self.take(connection),
             Effect::Close { connection, .. } => assert!(self.closed.insert(connection), "closed twice"),
             Effect::Exit => self.exited = true,
+            Effect::Measure => self.server.handle(self.now, Event::Measured(Box::default())),
             Effect::Read(connection) => {
                 if let Some(bytes) = self.unsent.remove(&connection) {
                     self.server.handle(self.now, Event::Received { connection, bytes: &bytes });

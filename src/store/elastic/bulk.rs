@@ -1,6 +1,8 @@
 //! Many writes in one request, each with an answer of its own. Every write here may be repeated: it creates under an id of
 //! ours, sets fields to given values, or deletes.
 
+use std::sync::atomic::Ordering;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -179,7 +181,8 @@ impl Elastic {
 
     fn bulk_once(&self, items: &[&&Item], refresh: Refresh) -> Single<Vec<Single<Outcome>>> {
         let bytes: usize = items.iter().map(|item| item.lines.len()).sum();
-        let too_large = u64::try_from(bytes).is_ok_and(|bytes| bytes > self.request_bytes_max);
+        let too_large =
+            u64::try_from(bytes).is_ok_and(|bytes| bytes > self.request_bytes_max.load(Ordering::Relaxed));
         if too_large || (bytes > BULK_BYTES_MAX && items.len() > 1) {
             return Err(Trouble::failed(413, format!("{bytes} bytes are more than max_content_length")));
         }

@@ -42,6 +42,7 @@ mod watch;
 mod writes;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ use self::prepare::Facts;
 use self::remote::Remotes;
 use self::watch::WatchEnd;
 use super::{Lanes, Operation, Store, StoreResult};
-use crate::config::{Elasticsearch, Secret};
+use crate::config::Elasticsearch;
 
 /// The store in a cluster. Opening it asks nothing: a cluster that is not there yet is unavailable, and will be used when
 /// it comes.
@@ -69,7 +70,7 @@ pub struct Elastic {
     client: Arc<Client>,
     indices: Indices,
     /// `max_content_length`.
-    request_bytes_max: u64,
+    request_bytes_max: AtomicU64,
     /// How long actions stay after their expiration; zero: for ever.
     expired_actions_kept: Duration,
     patience: Patience,
@@ -102,7 +103,7 @@ impl Elastic {
         Ok(Elastic {
             client: Arc::new(client),
             indices,
-            request_bytes_max: settings.request_bytes_max,
+            request_bytes_max: settings.request_bytes_max.into(),
             expired_actions_kept,
             patience: Patience::default(),
             facts: OnceLock::new(),
@@ -115,9 +116,17 @@ impl Elastic {
         })
     }
 
-    /// Uses another service token from the next request on; one that cannot be sent leaves the old in use.
-    pub fn set_service_token(&self, token: &Secret) -> Result<(), ElasticError> {
-        self.client.set_service_token(token).map_err(|error| ElasticError(error.to_string()))
+    /// Asks the cluster by other settings from the next request on; those that cannot be used leave the old in use. What is
+    /// under way ends as it was begun, but for long polls, which begin anew. The names of the indices stay.
+    pub fn configure(&self, settings: &Elasticsearch) -> Result<(), ElasticError> {
+        self.client.configure(settings).map_err(|error| ElasticError(error.to_string()))?;
+        self.request_bytes_max.store(settings.request_bytes_max, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Requests to the cluster since the start by API: how many, and how many of those got no answer.
+    pub fn requests(&self) -> Vec<(&'static str, u64, u64)> {
+        self.client.requests()
     }
 
     /// Ends all that waits for the cluster, with an error; nothing is asked any more. For the end of the process.

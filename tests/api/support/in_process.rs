@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
-use fleet_server::config::{Arguments, Config, load};
-use fleet_server::reactor::{Address, Bounds, Jobs, Reactor, Run, Sender, Settings};
+use fleet_server::config::{Arguments, Config, Metrics, load};
+use fleet_server::reactor::{Address, Bounds, Jobs, MetricsDoor, Reactor, Run, Sender, Settings};
 use fleet_server::server::{BatchId, Event, Server, WorkId};
 use fleet_server::store::pool::{Pool, PoolEvent};
 use fleet_server::store::{Lane, Lanes, Memory, MemoryWatch, Operation, Store, StoreResult, Watch};
@@ -102,10 +102,16 @@ fn reactor_settings(config: &Config) -> Settings {
         external: Address { host: server.host.clone(), port: server.port },
         internal: Some(Address { host: "localhost".into(), port: server.internal_port }),
         admin_socket: Some(config.data_directory.join("admin.sock")),
+        metrics: metrics_door(config),
         tls: server.tls.clone(),
         bounds: Bounds { connections_max: server.limits.connections_max, ..Bounds::default() },
         signals: false,
     }
+}
+
+fn metrics_door(config: &Config) -> Option<MetricsDoor> {
+    let Metrics { enabled, endpoint, by_default } = config.metrics.clone();
+    enabled.then_some(MetricsDoor { endpoint, by_default })
 }
 
 fn run(reactor: Reactor, config: Config, store: Arc<Memory>) {

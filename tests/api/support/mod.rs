@@ -24,5 +24,5 @@ pub(crate) use options::Options;
 pub(crate) use output::Output;
 pub(crate) use server::{Failed, Installation, Process, Server, executable, free_port, succeeds};
 pub(crate) use store::{Opened, action, minutes_from_now};
-pub(crate) use stream::roots;
+pub(crate) use stream::{roots, unix as connect_unix};
 pub(crate) use wait::{PATIENCE, eventually, in_thread};

@@ -19,6 +19,8 @@ pub(crate) struct Options {
     /// Nobody reads what it says of itself.
     pub(super) unread: bool,
     pub(super) port: Option<u16>,
+    /// The port is a setting of the command line.
+    pub(super) sets_ports: bool,
     pub(super) data: Option<PathBuf>,
     /// On Elasticsearch: under the names that Kibana writes to.
     pub(super) is_kibanas: bool,
@@ -44,6 +46,7 @@ impl Default for Options {
             shown: None,
             unread: false,
             port: None,
+            sets_ports: true,
             data: None,
             is_kibanas: false,
             is_embedded: false,
@@ -60,6 +63,23 @@ impl Options {
     /// `-E KEY=VALUE`
     pub(crate) fn set(mut self, key: &str, value: impl ToString) -> Self {
         self.settings.push(format!("{key}={}", value.to_string()));
+        self
+    }
+
+    /// With a certificate that the configuration file names, from this CA.
+    pub(crate) fn trusting(authority: &Path) -> Self {
+        Options { authority: Some(authority.to_owned()), ..Options::default() }
+    }
+
+    /// On this port, which the configuration file names.
+    pub(crate) fn ports_in_file(mut self, port: u16) -> Self {
+        self.sets_ports = false;
+        self.port(port)
+    }
+
+    /// Without what was set for this key.
+    pub(crate) fn without(mut self, key: &str) -> Self {
+        self.settings.retain(|setting| setting.split('=').next() != Some(key));
         self
     }
 

@@ -183,8 +183,9 @@ impl Installation {
     /// What follows `-E`.
     fn settings(&self, port: u16) -> Vec<String> {
         let ports = ["port", "internal_port"].map(|key| format!("inputs.0.server.{key}={port}"));
+        let ports = ports.into_iter().filter(|_| self.options.sets_ports);
         let data = format!("path.data={}", self.path().display());
-        ports.into_iter().chain([data]).chain(self.options.settings.iter().cloned()).collect()
+        ports.chain([data]).chain(self.options.settings.iter().cloned()).collect()
     }
 
     /// Starts a server that must come up.

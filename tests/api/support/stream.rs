@@ -68,7 +68,7 @@ pub(crate) fn tcp(port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Connects to the operator's socket.
+/// Connects to a Unix socket: the operator's, or that of the metrics.
 pub(crate) fn unix(path: &Path) -> io::Result<UnixStream> {
     let stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(PATIENCE))?;

@@ -197,7 +197,7 @@ impl World {
                 self.server.handle(self.now, Event::Worked { work, result: Some(run()) });
             }
             Effect::Write(connection) => self.write(connection),
-            Effect::Read(_) | Effect::Close { .. } | Effect::Exit => {}
+            Effect::Read(_) | Effect::Close { .. } | Effect::Measure | Effect::Exit => {}
         }
     }
 

@@ -6,9 +6,10 @@ use ureq::Agent;
 use ureq::http::Uri;
 use ureq::http::header::USER_AGENT;
 
+use super::cluster::{ANSWER_HEAD_BYTES_MAX, dialer};
 use super::dial::{Later, Waits};
 use super::error::Failure;
-use super::{ANSWER_HEAD_BYTES_MAX, answer, clock, dialer, headers};
+use super::{answer, clock, headers};
 use crate::config::{Elasticsearch, Proxy};
 
 /// Redirects that are followed.

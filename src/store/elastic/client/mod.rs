@@ -3,15 +3,13 @@
 //! Knows no query. Blocks until there is an answer, but never sleeps: what may be tried again after a wait is an error that
 //! says so, and the wait is the caller's.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
-
-use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use ureq::http::{self, Uri};
-use ureq::{Agent, AsSendBody, Body};
 
 mod answer;
 mod clock;
+mod cluster;
+mod counts;
 mod dial;
 mod encrypted;
 mod error;
@@ -34,46 +32,23 @@ pub use fetch::{FetchError, fetch};
 pub(super) use request::{Request, Response};
 
 use self::clock::Clock;
-use self::dial::{Dialer, Later, Waits};
-use self::error::Failure;
-use self::hosts::Hosts;
-use self::proxy::Proxies;
-use self::security::Security;
-use self::slots::Slots;
-use crate::config::{Elasticsearch, Secret};
+use self::cluster::Cluster;
+use self::counts::Counts;
+use self::dial::Waits;
+use crate::config::Elasticsearch;
 
 /// Bytes of an answer, inflated: what a search of 1,000 large documents may take.
 const ANSWER_BYTES_MAX: u64 = 100 * 1024 * 1024;
-/// Bytes of an answer's head.
-const ANSWER_HEAD_BYTES_MAX: usize = 16 * 1024;
-/// Hosts that one request is tried on.
-const ATTEMPTS_MAX: usize = 6;
-/// A connection that nobody used for so long is closed.
-const IDLE_WAIT_MAX: Duration = Duration::from_secs(60);
-/// What only Elasticsearch says.
-const PRODUCT: &str = "x-elastic-product";
 
-/// The cluster. Shared by all that ask it something.
+/// The cluster, whatever the settings by which it is asked. Shared by all that ask it something.
 pub(super) struct Client {
-    agent: Agent,
-    hosts: Vec<Host>,
-    health: Mutex<Hosts>,
-    headers: HeaderMap,
-    service_token: RwLock<Option<HeaderValue>>,
-    timeout: Duration,
-    request_bytes_max: u64,
+    current: RwLock<Arc<Cluster>>,
+    /// By earlier settings, as long as requests are under way.
+    former: Mutex<Vec<Weak<Cluster>>>,
     answer_bytes_max: u64,
     clock: Clock,
-}
-
-/// One host of the configuration.
-struct Host {
-    /// As configured: scheme, host, port, path.
-    url: String,
-    slots: Slots,
-    /// For requests with a time of their own: a long poll shall not take the place of a write. The Go server has a second
-    /// client for them.
-    patient_slots: Slots,
+    waits: Waits,
+    counts: Counts,
 }
 
 impl Client {
@@ -83,26 +58,33 @@ impl Client {
     }
 
     fn with(settings: &Elasticsearch, clock: Clock, waits: Waits) -> Result<Client, ClientError> {
-        let hosts: Result<Vec<Host>, ClientError> =
-            settings.hosts.iter().map(|url| Host::new(url, settings.connections_per_host_max)).collect();
-        let hosts = hosts?;
-        let token = settings.service_token.as_ref().map(headers::bearer).transpose()?;
         Ok(Client {
-            agent: Agent::with_parts(agent_config(settings), dialer(settings, &clock, waits)?, Later),
-            health: Mutex::new(Hosts::new(hosts.len())),
-            hosts,
-            headers: headers::common(&settings.headers)?,
-            service_token: RwLock::new(token),
-            timeout: settings.timeout,
-            request_bytes_max: settings.request_bytes_max,
+            current: RwLock::new(Arc::new(Cluster::new(settings, &clock, waits)?)),
+            former: Mutex::default(),
             answer_bytes_max: ANSWER_BYTES_MAX,
             clock,
+            waits,
+            counts: Counts::default(),
         })
+    }
+
+    /// Asks by other settings from the next request on; those that cannot be used leave the old in use. What is under way
+    /// ends as it was begun, but for long polls, which end at once.
+    pub(super) fn configure(&self, settings: &Elasticsearch) -> Result<(), ClientError> {
+        let next = Arc::new(Cluster::new(settings, &self.clock, self.waits)?);
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *current, next);
+        drop(current);
+        old.end_long_polls();
+        let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        former.retain(|cluster| cluster.strong_count() > 0);
+        former.push(Arc::downgrade(&old));
+        Ok(())
     }
 
     /// Whether one of the hosts works as far as is known: where none does, a request would only wait.
     pub(super) fn is_reachable(&self) -> bool {
-        self.health().any_works(self.now())
+        self.current().is_reachable()
     }
 
     /// The time since this client was made.
@@ -110,190 +92,28 @@ impl Client {
         (self.clock)()
     }
 
-    /// Uses another token from the next request on; one that cannot be sent leaves the old in use.
-    pub(super) fn set_service_token(&self, token: &Secret) -> Result<(), ClientError> {
-        let token = headers::bearer(token)?;
-        *self.service_token.write().unwrap_or_else(PoisonError::into_inner) = Some(token);
-        Ok(())
+    /// Requests sent since the start by API: how many, and how many of those got no answer.
+    pub(super) fn requests(&self) -> Vec<(&'static str, u64, u64)> {
+        self.counts.all()
     }
 
     /// Ends all requests, also those that other threads wait for; none is sent any more.
     pub(super) fn close(&self) {
-        self.agent.clone().shutdown();
+        self.current().close();
+        for cluster in self.former.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            if let Some(cluster) = cluster.upgrade() {
+                cluster.close();
+            }
+        }
     }
 
     /// Sends a request and waits for the whole answer. An answer of any status is `Ok`. Hosts that fail are set aside, and
     /// where that does no harm another is asked at once.
     pub(super) fn send(&self, request: &Request) -> Result<Response, SendError> {
-        let bytes = u64::try_from(request.body.len()).unwrap_or(u64::MAX);
-        if bytes > self.request_bytes_max {
-            let reason = format!("it has {bytes} bytes, more than max_content_length");
-            return Err(SendError::NotSent { reason });
-        }
-        let mut tried = Vec::new();
-        let mut last = SendError::NotSent { reason: "there are no hosts".to_owned() };
-        while tried.len() < ATTEMPTS_MAX {
-            let Some(place) = self.health().pick(self.now(), &tried) else { break };
-            tried.push(place);
-            match self.attempt(place, request) {
-                Ok(response) => return Ok(response),
-                Err(failure) => {
-                    let again = failure.at_once && failure.error.may_be_repeated(request);
-                    last = failure.error;
-                    if !again {
-                        break;
-                    }
-                }
-            }
-        }
-        Err(last)
+        self.current().send(request, self.answer_bytes_max, &self.counts)
     }
 
-    /// Sends to one host and keeps its record.
-    fn attempt(&self, place: usize, request: &Request) -> Result<Response, Failure> {
-        let host = &self.hosts[place];
-        let result = self.exchange(host, place, request);
-        match &result {
-            Err(failure) if failure.of_host => {
-                if let Some(aside) = self.health().failed(place, self.now()) {
-                    // where there is only one, it is asked again all the same
-                    let aside = match self.hosts.len() {
-                        1 => String::new(),
-                        _ => format!("; it is set aside for {} s", aside.as_secs()),
-                    };
-                    log::warn!("{}{aside}", failure.error);
-                }
-            }
-            Err(_) => {}
-            Ok(_) => {
-                if self.health().answered(place) {
-                    log::info!("{} answers again", host.url);
-                }
-            }
-        }
-        result
+    fn current(&self) -> Arc<Cluster> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
-
-    fn exchange(&self, host: &Host, place: usize, request: &Request) -> Result<Response, Failure> {
-        let timeout = request.timeout.unwrap_or(self.timeout);
-        let slots = if request.timeout.is_some() { &host.patient_slots } else { &host.slots };
-        let _slot = slots.take(self.timeout).ok_or_else(|| host.is_busy())?;
-        let answer = self.call(host, request, timeout).map_err(|error| Failure::of(error, &host.url))?;
-        let (head, body) = answer.into_parts();
-        if head.status.is_success() && !self.health().is_known(place) {
-            let product = head.headers.get(PRODUCT);
-            if product.is_none_or(|product| product != "Elasticsearch") {
-                return Err(host.is_something_else());
-            }
-            self.health().make_known(place);
-        }
-        match answer::read(&head.headers, body, self.answer_bytes_max) {
-            Ok(body) => Ok(Response { status: head.status.as_u16(), body }),
-            Err(error) => Err(error.into_failure(&host.url)),
-        }
-    }
-
-    fn call(
-        &self,
-        host: &Host,
-        request: &Request,
-        timeout: Duration,
-    ) -> Result<http::Response<Body>, ureq::Error> {
-        let mut built = http::Request::builder().method(request.method);
-        built = built.uri(format!("{}{}", host.url, request.path));
-        if let Some(headers) = built.headers_mut() {
-            headers.clone_from(&self.headers);
-            if let Some(authorization) = self.authorization(request)? {
-                headers.insert(AUTHORIZATION, authorization);
-            }
-            if !request.body.is_empty() {
-                let kind = if request.lines { "application/x-ndjson" } else { "application/json" };
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-            }
-        }
-        // an empty body has a length, no body has none: POST and PUT say 0, or a proxy may wait for it
-        if request.body.is_empty() && !matches!(request.method, "POST" | "PUT") {
-            self.run(built.body(())?, timeout)
-        } else {
-            self.run(built.body(&request.body[..])?, timeout)
-        }
-    }
-
-    fn run(
-        &self,
-        request: http::Request<impl AsSendBody>,
-        timeout: Duration,
-    ) -> Result<http::Response<Body>, ureq::Error> {
-        self.agent.run(self.agent.configure_request(request).timeout_recv_response(Some(timeout)).build())
-    }
-
-    fn authorization(&self, request: &Request) -> Result<Option<HeaderValue>, http::Error> {
-        match &request.authorization {
-            None => Ok(self.service_token.read().unwrap_or_else(PoisonError::into_inner).clone()),
-            Some(own) => {
-                let mut value = HeaderValue::from_str(own.expose())?;
-                value.set_sensitive(true);
-                Ok(Some(value))
-            }
-        }
-    }
-
-    fn health(&self) -> MutexGuard<'_, Hosts> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Host {
-    fn new(url: &str, connections_max: u32) -> Result<Self, ClientError> {
-        let bad = |reason: String| ClientError::Host { host: url.to_owned(), reason };
-        let parsed: Uri = url.parse().map_err(|error: http::uri::InvalidUri| bad(error.to_string()))?;
-        if !matches!(parsed.scheme_str(), Some("http" | "https")) || parsed.host().is_none() {
-            return Err(bad("it needs http or https, and a host".to_owned()));
-        }
-        let slots = || Slots::new(connections_max);
-        Ok(Host { url: url.trim_end_matches('/').to_owned(), slots: slots(), patient_slots: slots() })
-    }
-
-    fn is_busy(&self) -> Failure {
-        let error = SendError::NotReached {
-            host: self.url.clone(),
-            reason: "max_conn_per_host requests are under way".to_owned(),
-        };
-        Failure { error, of_host: false, at_once: false }
-    }
-
-    fn is_something_else(&self) -> Failure {
-        let error =
-            SendError::Answer { host: self.url.clone(), reason: "it is not Elasticsearch".to_owned() };
-        Failure { error, of_host: true, at_once: true }
-    }
-}
-
-fn agent_config(settings: &Elasticsearch) -> ureq::config::Config {
-    let connections_max = usize::try_from(settings.connections_per_host_max).unwrap_or(usize::MAX);
-    Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        // ours; without this ureq would take those of the environment as well
-        .proxy(None)
-        .max_response_header_size(ANSWER_HEAD_BYTES_MAX)
-        .max_idle_connections(connections_max.saturating_mul(settings.hosts.len()))
-        .max_idle_connections_per_host(connections_max)
-        .max_idle_age(IDLE_WAIT_MAX)
-        // each step has its own time; that of connecting is in `dial`
-        .timeout_send_request(Some(settings.timeout))
-        .timeout_send_body(Some(settings.timeout))
-        .timeout_recv_body(Some(settings.timeout))
-        .build()
-}
-
-fn dialer(settings: &Elasticsearch, clock: &Clock, waits: Waits) -> Result<Dialer, ClientError> {
-    let proxies = Proxies::new(settings)?;
-    let is_https = |url: &String| url.starts_with("https:");
-    let security = if settings.hosts.iter().any(is_https) || proxies.any_https() {
-        Some(Security::read(settings.tls.clone().unwrap_or_default())?)
-    } else {
-        None
-    };
-    Ok(Dialer { proxies, security, clock: Arc::clone(clock), waits })
 }

@@ -101,7 +101,7 @@ fn heartbeats_of_thousands_are_one_request() {
 #[test]
 fn what_is_larger_than_the_cluster_takes_is_not_sent() {
     let cluster = Scripted::json(all_written);
-    let store = Elastic { request_bytes_max: 2_000, ..store(&cluster) };
+    let store = Elastic { request_bytes_max: 2_000.into(), ..store(&cluster) };
     let answers = store.run(vec![check_in("a", "x"), check_in("b", &"x".repeat(2_000)), check_in("c", "x")]);
     assert_eq!((status(&answers[1]), answers[0].is_ok(), answers[2].is_ok()), (413, true, true));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::server::{Peer, Server, answer, elasticsearch};
 use super::support::{Hand, PATIENCE, TOKEN, client, closed_port, error_of, get, post, settings, succeed};
-use crate::config::{Header, Secret};
+use crate::config::{Elasticsearch, Header, Secret};
 use crate::store::elastic::client::{Client, Request, SendError};
 
 /// Reads a request and hangs up.
@@ -64,15 +64,19 @@ fn a_request_may_have_an_authorization_of_its_own() {
 }
 
 #[test]
-fn another_service_token_is_used_from_the_next_request_on() {
-    let server = Server::plain(elasticsearch);
-    let client = client(&[server.http()]);
-    client.set_service_token(&Secret::new("other")).unwrap();
+fn other_settings_hold_from_the_next_request_on() {
+    let (one, other) = (Server::plain(elasticsearch), Server::plain(elasticsearch));
+    let client = client(&[one.http()]);
     succeed(&client, &get());
-    assert_eq!(server.next().field("authorization"), Some("Bearer other"));
-    assert!(client.set_service_token(&Secret::new("a\nb")).is_err());
+    let with =
+        |token: &str| Elasticsearch { service_token: Some(Secret::new(token)), ..settings(&[other.http()]) };
+    client.configure(&with("other")).unwrap();
     succeed(&client, &get());
-    assert_eq!(server.next().field("authorization"), Some("Bearer other"));
+    assert_eq!(other.next().field("authorization"), Some("Bearer other"));
+    assert!(client.configure(&with("a\nb")).is_err(), "it cannot be sent");
+    succeed(&client, &get());
+    assert_eq!(other.next().field("authorization"), Some("Bearer other"));
+    assert_eq!(client.requests(), [("other", 3, 0)]);
 }
 
 #[test]

@@ -1,0 +1,166 @@
+//! The configuration while the server runs: read again at SIGHUP and when its files have changed, compared with what is in
+//! force, and put in its place as far as that can be done. Nobody is sent away by it. One that cannot be used changes nothing.
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::{Read, bounds, own_certificates, tls};
+use crate::config::{Config, Difference, Loaded, Store as StoreChoice, Tls};
+use crate::log::{LogHandle, Output};
+use crate::reactor::tls::Certificates;
+use crate::reactor::tls::own::{OwnCertificates, OwnError};
+use crate::reactor::{Hooks, Reload};
+use crate::store::{Elastic, ElasticError};
+use crate::time::Now;
+use crate::tls::{Stamps, TlsError};
+
+/// What the process does beside serving.
+pub(super) struct Process<'a> {
+    read: Read<'a>,
+    in_force: Config,
+    /// What was read last, and how it looked then.
+    files: Vec<PathBuf>,
+    stamps: Stamps,
+    own: Option<OwnCertificates>,
+    elastic: Option<Arc<Elastic>>,
+    log: Arc<LogHandle>,
+}
+
+/// Why a configuration that is well written cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error("inputs.0.server.{0}")]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Own(#[from] OwnError),
+    #[error("output.elasticsearch: {0}")]
+    Elasticsearch(#[from] ElasticError),
+    #[error("logging: {0}")]
+    Log(#[from] io::Error),
+}
+
+impl<'a> Process<'a> {
+    pub(super) fn new(
+        loaded: &Loaded,
+        read: Read<'a>,
+        own: Option<OwnCertificates>,
+        elastic: Option<Arc<Elastic>>,
+        log: Arc<LogHandle>,
+    ) -> Self {
+        let files = loaded.files.clone();
+        Process { read, in_force: loaded.config.clone(), stamps: stamps(&files), files, own, elastic, log }
+    }
+
+    fn read_again(&mut self, now: Now) -> Option<Reload> {
+        // taken before reading: a file that changes meanwhile is read again
+        self.stamps = stamps(&self.files);
+        let loaded = match (self.read)() {
+            Ok(loaded) => loaded,
+            Err(errors) => {
+                for error in &errors.errors {
+                    ::log::error!("the configuration stays as it is: {error}");
+                }
+                return None;
+            }
+        };
+        for warning in &loaded.warnings {
+            ::log::warn!("{warning}");
+        }
+        if loaded.files != self.files {
+            self.files.clone_from(&loaded.files);
+            self.stamps = stamps(&self.files);
+        }
+        let difference = Difference::between(&self.in_force, &loaded.config);
+        for key in &difference.at_start {
+            ::log::warn!("{key} was changed: that takes effect with the next start");
+        }
+        if difference.in_place.is_empty() {
+            ::log::info!("the configuration was read again: nothing else is in force by it");
+            return None;
+        }
+        match self.put_in_force(&difference, loaded.source.is_none(), now) {
+            Ok(reload) => {
+                ::log::info!(
+                    "the configuration was read again; in force: {}",
+                    difference.in_place.join(", ")
+                );
+                Some(reload)
+            }
+            Err(unusable) => {
+                ::log::error!("the configuration stays as it is: {unusable}");
+                None
+            }
+        }
+    }
+
+    /// Everything that can fail comes first.
+    fn put_in_force(&mut self, difference: &Difference, no_file: bool, now: Now) -> Result<Reload, Unusable> {
+        let config = &difference.config;
+        let own = own_certificates_anew(config, &self.in_force, self.own.clone(), now)?;
+        let tls = usable_tls(config, own.as_ref())?;
+        let output = if config.logging == self.in_force.logging {
+            None
+        } else {
+            Some(Output::open(&config.logging, io::stderr().is_terminal(), no_file)?)
+        };
+        if let (Some(elastic), StoreChoice::Elasticsearch(settings)) = (&self.elastic, &config.store)
+            && config.store != self.in_force.store
+        {
+            elastic.configure(settings)?;
+        }
+        if let Some(output) = output {
+            crate::log::set_level(config.logging.level);
+            self.log.switch_to(output);
+        }
+        self.own = own;
+        self.in_force = config.clone();
+        Ok(Reload { config: Arc::new(config.clone()), bounds: bounds(config), tls })
+    }
+}
+
+/// Our own certificate, made when it is first wanted.
+fn own_certificates_anew(
+    config: &Config,
+    in_force: &Config,
+    own: Option<OwnCertificates>,
+    now: Now,
+) -> Result<Option<OwnCertificates>, Unusable> {
+    if config.server.own_certificate == in_force.server.own_certificate {
+        return Ok(own);
+    }
+    Ok(own_certificates(config, now)?)
+}
+
+/// What new connections are to be encrypted by, once it has proved to be readable.
+fn usable_tls(config: &Config, own: Option<&OwnCertificates>) -> Result<Option<Tls>, Unusable> {
+    let tls = tls(config, own);
+    if let Some(tls) = &tls {
+        Certificates::read(tls.clone())?;
+    }
+    Ok(tls)
+}
+
+fn stamps(files: &[PathBuf]) -> Stamps {
+    Stamps::take(files.iter().map(PathBuf::as_path))
+}
+
+impl Hooks for Process<'_> {
+    fn reload(&mut self, now: Now) -> Option<Reload> {
+        self.read_again(now)
+    }
+
+    fn look_at_files(&mut self, now: Now) -> Option<Reload> {
+        if stamps(&self.files) == self.stamps { None } else { self.read_again(now) }
+    }
+
+    fn hourly(&mut self, now: Now) {
+        if self.own.is_none() {
+            return;
+        }
+        match own_certificates(&self.in_force, now) {
+            Ok(own) => self.own = own,
+            Err(error) => ::log::error!("our own certificate could not be renewed: {error}"),
+        }
+    }
+}
