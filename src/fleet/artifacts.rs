@@ -24,6 +24,21 @@ impl Artifacts {
         Artifacts { kept: ByteCache::new(bytes_max), wanted: BTreeMap::new() }
     }
 
+    /// From now on at most `bytes_max` are kept.
+    pub fn bind(&mut self, bytes_max: u64) {
+        self.kept.bind(bytes_max);
+    }
+
+    /// Bytes that are kept, and how many may be.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.kept.bytes(), self.kept.bytes_max())
+    }
+
+    /// Different artifacts that are waited for.
+    pub fn wanted(&self) -> usize {
+        self.wanted.len()
+    }
+
     /// The body, if it is kept.
     pub fn get(&mut self, id: &ArtifactId, now: Duration) -> Option<Arc<[u8]>> {
         self.kept.get(id, now).cloned()

@@ -31,6 +31,12 @@ impl<K: Ord + Clone, V> ByteCache<K, V> {
         ByteCache { entries: BTreeMap::new(), uses: BTreeMap::new(), last_use: 0, bytes: 0, bytes_max }
     }
 
+    /// From now on at most so many bytes are kept.
+    pub fn bind(&mut self, bytes_max: u64) {
+        self.bytes_max = bytes_max;
+        self.make_room(0);
+    }
+
     /// Keeps `value` of so many bytes until `expires` ([`crate::time::Now::mono`]); what was used least recently makes room.
     /// One that is larger than the whole cache is not kept.
     pub fn insert(&mut self, key: K, value: V, bytes: usize, expires: Duration) {
@@ -39,10 +45,7 @@ impl<K: Ord + Clone, V> ByteCache<K, V> {
         if bytes > self.bytes_max {
             return;
         }
-        while self.bytes > self.bytes_max - bytes {
-            let Some((_, oldest)) = self.uses.pop_first() else { break };
-            self.forget(&oldest);
-        }
+        self.make_room(bytes);
         self.last_use += 1;
         self.uses.insert(self.last_use, key.clone());
         self.bytes += bytes;
@@ -63,6 +66,14 @@ impl<K: Ord + Clone, V> ByteCache<K, V> {
         Some(&entry.value)
     }
 
+    /// Forgets what was used least recently, until so many bytes, which are not more than the bound, fit in.
+    fn make_room(&mut self, bytes: u64) {
+        while self.bytes > self.bytes_max.saturating_sub(bytes) {
+            let Some((_, oldest)) = self.uses.pop_first() else { break };
+            self.forget(&oldest);
+        }
+    }
+
     /// Forgets `key`.
     pub fn remove(&mut self, key: &K) {
         if let Some(used) = self.entries.get(key).map(|entry| entry.used) {
@@ -74,6 +85,11 @@ impl<K: Ord + Clone, V> ByteCache<K, V> {
     /// Bytes of what is kept, with what each entry costs beside its own.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// How many may be.
+    pub fn bytes_max(&self) -> u64 {
+        self.bytes_max
     }
 
     fn forget(&mut self, key: &K) {
@@ -92,6 +108,16 @@ mod tests {
 
     fn cache(entries: u64) -> ByteCache<u32, u32> {
         ByteCache::new(entries * (1_000 + ENTRY_BYTES))
+    }
+
+    #[test]
+    fn a_lower_bound_holds_at_once() {
+        let mut cache = cache(3);
+        (0..3).for_each(|key| cache.insert(key, key, 1_000, LATER));
+        cache.bind(2 * (1_000 + ENTRY_BYTES));
+        assert_eq!([0, 1, 2].map(|key| cache.get(&key, SOON).is_some()), [false, true, true]);
+        cache.bind(0);
+        assert_eq!(cache.bytes(), 0);
     }
 
     #[test]

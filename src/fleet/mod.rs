@@ -220,6 +220,7 @@ impl Fleet {
         let keys_max = keys_max(&config);
         self.keys.bind(keys_max);
         self.tokens.bind(keys_max);
+        self.artifacts.bind(server.cache.bytes_max);
         // it has its level from when it was made
         self.gzip = None;
         self.config = config;

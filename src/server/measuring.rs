@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::fleet::artifacts::ARTIFACTS_WANTED_MAX;
 use crate::metrics::{Figures, Queue};
 use crate::store::batch::LANE_OPERATIONS_MAX;
 use crate::store::{Lane, Operation, StoreError, StoreResult};
@@ -74,6 +75,11 @@ impl Server {
             Queue::of_connections("policy_deliveries", fleet.rollout.len()),
             Queue::of_connections("heartbeats", fleet.beats.len()),
             Queue::bounded("body_bytes", self.bodies.bytes(), BODIES_BYTES_MAX),
+        ]);
+        let (kept, most) = fleet.artifacts.bytes();
+        figures.queues.extend([
+            Queue::bounded("artifacts_wanted", fleet.artifacts.wanted(), ARTIFACTS_WANTED_MAX),
+            Queue { name: "artifact_bytes", depth: kept, bound: Some(most) },
         ]);
         if self.operations_max != usize::MAX {
             let operations = self.batcher.operations();

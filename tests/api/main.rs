@@ -41,6 +41,8 @@ mod metrics;
 #[cfg(test)]
 mod metrics_doors;
 #[cfg(test)]
+mod metrics_of_store;
+#[cfg(test)]
 mod pgp;
 #[cfg(test)]
 mod policy;

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Agent, Connection, Failed, Installation, Options, Request, Server, event, free_port};
+use crate::support::{
+    Agent, Connection, Failed, Installation, Metrics, Options, Request, Scrape, Server, event, free_port,
+};
 
 /// A server whose endpoint is on a port of its own.
 fn on_a_port() -> (Server, u16) {
@@ -47,11 +49,8 @@ fn without_a_configuration_the_endpoint_is_on_and_a_taken_port_only_a_warning() 
 
 #[test]
 fn a_socket_that_another_server_has_ends_the_start() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("metrics.sock");
-    let _other = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    let options =
-        Options::plain().set("http.enabled", true).set("http.host", format!("unix://{}", path.display()));
+    let (options, metrics) = Metrics::of(Options::plain());
+    let _other = std::os::unix::net::UnixListener::bind(&metrics.path).unwrap();
     let Failed { stderr, .. } = Installation::new(options).start_in_vain();
     assert!(stderr.contains("metrics.sock is in use"), "{stderr}");
 }
@@ -68,21 +67,13 @@ fn handshakes_and_resumptions_are_counted() {
     let before = scrape(port);
     server.ask(&Request::get("/api/status")).ok();
     let after = scrape(port);
-    let full = |text: &str| value(text, "fleet_server_tls_handshakes_total{result=\"full\"}");
+    let full = |text: &Scrape| text.value("fleet_server_tls_handshakes_total{result=\"full\"}");
     assert!(full(&after) > full(&before));
-    assert!(value(&after, "fleet_server_loop_turn_seconds_count") > 0.0);
+    assert!(after.value("fleet_server_loop_turn_seconds_count") > 0.0);
 }
 
-fn scrape(port: u16) -> String {
-    let response = Connection::plain(port).ask(&Request::get("/metrics"));
-    assert_eq!(response.status, 200);
-    response.text().to_owned()
-}
-
-#[track_caller]
-fn value(text: &str, sample: &str) -> f64 {
-    let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {sample} in\n{text}")).parse().unwrap()
+fn scrape(port: u16) -> Scrape {
+    Scrape::of(&Connection::plain(port).ask(&Request::get("/metrics")))
 }
 
 /// A text file of the tree.
@@ -96,7 +87,7 @@ fn exported() -> BTreeSet<(String, String)> {
     let agent: Agent = server.settled();
     server.ask(&agent.acks(&[event("policy:default:1", &agent)])).ok();
     let text = scrape(port);
-    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    let types = text.0.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let with_end = types.map(|(name, kind)| {
         let end = if kind == "counter" { "_total" } else { "" };
         (format!("{name}{end}"), kind.to_owned())

@@ -26,7 +26,7 @@ mod errors;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
-mod metrics;
+mod metrics_of_store;
 #[cfg(test)]
 mod policy;
 #[cfg(test)]

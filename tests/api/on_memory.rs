@@ -24,6 +24,8 @@ mod limits;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod metrics_of_store;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod status;

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::{
-    Agent, Authority, Connection, Installation, Options, Pair, Request, Server, connect_unix, event,
+    Agent, Authority, Connection, Installation, Metrics, Options, Pair, Request, Server, event, eventually,
     free_port,
 };
 
@@ -182,7 +182,7 @@ fn the_log_goes_to_another_file() {
     fs::write(&world.file, text("two.log")).unwrap();
     world.server.process.signal(Signal::HUP);
     let second = directory.path().join("two.log");
-    crate::support::eventually("the second file is written", || {
+    eventually("the second file is written", || {
         fs::read_to_string(&second).ok().filter(|text| text.contains("read again"))
     });
     world.still_parked();
@@ -207,12 +207,9 @@ fn nothing_changes_where_nothing_has_changed() {
 
 #[test]
 fn metrics_are_shown_through_a_reload() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("metrics.sock");
-    let options =
-        Options::plain().set("http.enabled", true).set("http.host", format!("unix://{}", path.display()));
+    let (options, metrics) = Metrics::of(Options::plain());
     let world = World::start("", options);
-    let mut connection = Connection::new(connect_unix(&path).unwrap());
+    let mut connection = metrics.connect();
     let active = |connection: &mut Connection| {
         let shown = connection.ask(&Request::get("/stats")).ok();
         shown["http_server"]["routes"]["checkin"]["active"].clone()

@@ -6,6 +6,7 @@ mod answers;
 mod breakable;
 mod cluster;
 mod credentials;
+mod hosts;
 mod indices;
 
 use std::io::{Write, stderr};
