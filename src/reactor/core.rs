@@ -63,7 +63,7 @@ pub trait Hooks {
     fn reload(&mut self, _now: Now) -> Option<Reload> {
         None
     }
-    /// Every [`super::FILES_LOOKED_AT_EVERY`]: what changes because files have changed.
+    /// Every 10 s (`FILES_LOOKED_AT_EVERY`): what changes because files have changed.
     fn look_at_files(&mut self, _now: Now) -> Option<Reload> {
         None
     }

@@ -6,10 +6,12 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 
+use rustls::ClientConfig;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Agent, Connection, Failed, Installation, Metrics, Options, Request, Scrape, Server, event, free_port,
+    Agent, Connection, Failed, Installation, Metrics, Options, Request, Scrape, Server, event, eventually,
+    free_port, roots,
 };
 
 /// A server whose endpoint is on a port of its own.
@@ -65,11 +67,24 @@ fn switched_off_nothing_listens() {
 fn handshakes_and_resumptions_are_counted() {
     let (server, port) = on_a_port();
     let before = scrape(port);
-    server.ask(&Request::get("/api/status")).ok();
-    let after = scrape(port);
-    let full = |text: &Scrape| text.value("fleet_server_tls_handshakes_total{result=\"full\"}");
-    assert!(full(&after) > full(&before));
+    let client =
+        ClientConfig::builder().with_root_certificates(roots(&server.authority())).with_no_client_auth();
+    // the first answer brings the ticket, by which the second connection comes back
+    for _ in 0..2 {
+        Connection::ask(&mut server.connect_as(client.clone()).unwrap(), &Request::get("/api/status")).ok();
+    }
+    server.connect_plainly().send("GET / HTTP/1.1\r\n\r\n");
+    let after = eventually("the failed handshake is counted", || {
+        Some(scrape(port)).filter(|text| of(text, "failed") == of(&before, "failed") + 1.0)
+    });
+    assert_eq!(of(&after, "full"), of(&before, "full") + 1.0);
+    assert_eq!(of(&after, "resumed"), of(&before, "resumed") + 1.0);
     assert!(after.value("fleet_server_loop_turn_seconds_count") > 0.0);
+}
+
+/// Handshakes that came to this.
+fn of(text: &Scrape, result: &str) -> f64 {
+    text.value(&format!("fleet_server_tls_handshakes_total{{result=\"{result}\"}}"))
 }
 
 fn scrape(port: u16) -> Scrape {
