@@ -13,6 +13,7 @@ pub mod log;
 pub mod metrics;
 pub mod tls;
 pub mod http;
+pub mod websocket;
 pub mod connection;
 pub mod model;
 pub mod store;

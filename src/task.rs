@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::connection::{BodyBounds, BodyError};
+use crate::fleet::collectors::{Told, Upgrade};
 use crate::fleet::{Fleet, SeatId};
 use crate::http::Response;
 use crate::metrics::Figures;
@@ -30,6 +31,10 @@ pub enum Outcome {
     Respond(Response),
     /// With a claimed seat that is now parked: someone else answers.
     Parked(SeatId),
+    /// With a WebSocket that is made of the connection.
+    Upgrade(Box<Upgrade>),
+    /// With the answer to a message on a WebSocket.
+    Told(Box<Told>),
     /// With nothing left to do (no client, or the answer was given by [`Cx::respond`]).
     Done,
 }

@@ -1,6 +1,7 @@
 //! Bodies of the fuzz targets; in the library so that they compile with it.
 
 use super::checkin::{CheckInRequest, unhealthy_reasons};
+use super::opamp::{NewCollector, Report};
 use super::upgrade::UpgradeDetails;
 use super::user_agent::{Version, agent_version};
 
@@ -18,4 +19,18 @@ pub fn checkin(data: &[u8]) {
 /// Any User-Agent is read or refused.
 pub fn user_agent(data: &[u8]) {
     let _ = agent_version(std::str::from_utf8(data).ok(), Version { major_minor: (9, 6) });
+}
+
+/// Any message of a collector is read or refused; what is read can be stored.
+pub fn opamp(data: &[u8]) {
+    let Ok(report) = Report::read(data) else { return };
+    let _ = (report.agent_id(), report.capabilities());
+    let collector = NewCollector { id: "a", policy_id: "p#1", namespaces: &[], enrolled_at: "" };
+    let document = collector.document(report.description.as_ref());
+    let config = report.effective_config.and_then(Result::ok);
+    let health = report.health.map(|health| health.document);
+    for stored in [Some(document), config, health].into_iter().flatten() {
+        assert!(super::body::check_depth("stored", &stored).is_ok(), "nested too deeply to be stored");
+        let _: serde_json::Value = serde_json::from_str(stored.get()).expect("what is stored is JSON");
+    }
 }

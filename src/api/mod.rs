@@ -7,10 +7,12 @@ pub mod body;
 pub mod checkin;
 pub mod enroll;
 pub mod error;
+pub mod opamp;
 pub mod route;
 pub mod unenroll;
 pub mod upgrade;
 pub mod user_agent;
+pub mod yaml;
 
 #[doc(hidden)]
 pub mod fuzz;

@@ -22,11 +22,13 @@ pub enum Operation {
     Artifact,
     /// `GET /api/agents/upgrades/{version}/pgp-public-key`
     PgpKey,
+    /// `POST /v1/opamp`, or `GET` to make a WebSocket of the connection
+    OpAmp,
 }
 
 impl Operation {
     /// Those that have limits of their own.
-    pub const LIMITED: [Operation; 7] = [
+    pub const LIMITED: [Operation; 8] = [
         Operation::Status,
         Operation::Enroll,
         Operation::CheckIn,
@@ -34,6 +36,7 @@ impl Operation {
         Operation::AuditUnenroll,
         Operation::Artifact,
         Operation::PgpKey,
+        Operation::OpAmp,
     ];
 
     /// Name for metrics and logs.
@@ -46,12 +49,15 @@ impl Operation {
             Operation::AuditUnenroll => "auditUnenroll",
             Operation::Artifact => "artifacts",
             Operation::PgpKey => "getPGPKey",
+            Operation::OpAmp => "opAMP",
         }
     }
 
-    fn method(self) -> &'static str {
+    /// The methods allowed, as the header `Allow` lists them.
+    fn methods(self) -> &'static str {
         match self {
             Operation::Status | Operation::Artifact | Operation::PgpKey => "GET",
+            Operation::OpAmp => "GET, POST",
             _ => "POST",
         }
     }
@@ -81,8 +87,8 @@ pub enum Routed {
 /// Finds the operation of a request; paths are exact.
 pub fn route(method: &str, path: &str) -> Routed {
     let Some(Named { operation, id, part }) = named(path) else { return Routed::NotFound };
-    if method != operation.method() {
-        return Routed::WrongMethod { allow: operation.method() };
+    if !operation.methods().split(", ").any(|allowed| allowed == method) {
+        return Routed::WrongMethod { allow: operation.methods() };
     }
     match (percent_decode(id), percent_decode(part)) {
         (Some(id), Some(part)) => Routed::Found { operation, id: id.into_owned(), part: part.into_owned() },
@@ -113,6 +119,7 @@ fn named(path: &str) -> Option<Named<'_>> {
     match path {
         "/api/status" => return Some(one(Operation::Status, "")),
         "/api/fleet/agents/enroll" => return Some(one(Operation::Enroll, "")),
+        "/v1/opamp" => return Some(one(Operation::OpAmp, "")),
         _ => {}
     }
     if let Some(rest) = path.strip_prefix("/api/fleet/artifacts/") {
@@ -165,6 +172,8 @@ mod tests {
     fn a_known_path_with_another_method_names_the_one_allowed() {
         assert_eq!(route("PUT", "/api/fleet/agents/enroll"), Routed::WrongMethod { allow: "POST" });
         assert_eq!(route("HEAD", "/api/status"), Routed::WrongMethod { allow: "GET" });
+        assert_eq!(route("PUT", "/v1/opamp"), Routed::WrongMethod { allow: "GET, POST" });
+        assert_eq!(route("GET", "/v1/opamp"), found(Operation::OpAmp, ""));
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Admission {
     gates: BTreeMap<(usize, Operation), Gate>,
     in_flight: [u32; Listener::ALL.len()],
     connections_max: u32,
+    /// Of collectors, on both listeners together (opamp.md, "Enroll").
+    collector_enrolments: Bucket,
 }
 
 #[derive(Debug)]
@@ -48,7 +50,17 @@ impl Admission {
                 );
             }
         }
-        Admission { gates, in_flight: [0; Listener::ALL.len()], connections_max: limits.connections_max }
+        Admission {
+            gates,
+            in_flight: [0; Listener::ALL.len()],
+            connections_max: limits.connections_max,
+            collector_enrolments: Bucket::new(collector_pace(limits)),
+        }
+    }
+
+    /// Whether another collector may enrol now.
+    pub fn enter_collector(&mut self, now: Duration) -> bool {
+        self.collector_enrolments.take(now)
     }
 
     /// Other limits, from the next request on. What is under way stays counted.
@@ -59,6 +71,7 @@ impl Admission {
             gate.max = limit.max;
         }
         self.connections_max = limits.connections_max;
+        self.collector_enrolments.set_limit(collector_pace(limits));
     }
 
     /// Counts a request in, or says why not. `takes_over`: it replaces one that is counted already (a newer check-in of a
@@ -115,6 +128,12 @@ impl Admission {
     }
 }
 
+/// Collectors enrol at the pace of agents.
+fn collector_pace(limits: &Limits) -> Pace {
+    let enroll = limits.routes.enroll;
+    Pace { interval: enroll.interval, burst: enroll.burst }
+}
+
 /// The configured limit of a route.
 pub fn limit_of(operation: Operation, limits: &Limits) -> RouteLimit {
     let routes = &limits.routes;
@@ -126,6 +145,7 @@ pub fn limit_of(operation: Operation, limits: &Limits) -> RouteLimit {
         Operation::AuditUnenroll => routes.audit_unenroll,
         Operation::Artifact => routes.artifact,
         Operation::PgpKey => routes.pgp_retrieval,
+        Operation::OpAmp => routes.opamp,
     }
 }
 

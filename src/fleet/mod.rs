@@ -6,6 +6,7 @@ pub mod beats;
 pub mod bucket;
 pub mod byte_cache;
 pub mod cache;
+pub mod collectors;
 pub mod health;
 pub mod limits;
 pub mod lot;
@@ -36,6 +37,7 @@ use crate::time::Now;
 use artifacts::Artifacts;
 use beats::Beats;
 use cache::Cache;
+use collectors::Collectors;
 use health::Health;
 use limits::Admission;
 pub use lot::SeatId;
@@ -82,6 +84,8 @@ pub struct Fleet {
     told: bool,
     /// Heartbeats to be written.
     pub beats: Beats,
+    /// OpenTelemetry collectors that are connected.
+    pub collectors: Collectors,
     /// Limits of routes.
     pub admission: Admission,
     /// Agents that must go.
@@ -184,6 +188,7 @@ impl Fleet {
             checkpoint: -1,
             told: false,
             beats: Beats::new(&hashing),
+            collectors: Collectors::default(),
             admission: Admission::new(limits),
             strikes: Strikes::new(config.server.feature_flags.graceful_force_unenroll.bytes_max),
             health: Health::default(),
@@ -259,8 +264,12 @@ impl Fleet {
         const FIRST_SERVED: &str = "policy-elastic-agent-on-cloud";
         let (policy_id, revision_idx) = (revision.policy_id.clone(), revision.revision_idx);
         let first = self.policies.newest(&policy_id).is_none();
+        let offers = revision.offer.is_some();
         if !self.policies.publish(revision) {
             return;
+        }
+        if offers {
+            self.collectors.offer(&policy_id);
         }
         if first {
             // who came before any revision was known and reports a newer one has none that there is
@@ -392,6 +401,14 @@ impl Fleet {
         let mut bytes = [0; 16];
         self.random.fill_bytes(&mut bytes);
         uuid_of(bytes)
+    }
+
+    /// A UUID of version 7, which begins with the time.
+    pub fn time_uuid(&mut self, now: Now) -> uuid::Uuid {
+        let mut bytes = [0; 10];
+        self.random.fill_bytes(&mut bytes);
+        let millis = u64::try_from(now.wall.0).unwrap_or_default();
+        uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid()
     }
 
     /// Random bytes, good enough for secrets: the generator is cryptographic and seeded by the system.

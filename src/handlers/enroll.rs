@@ -102,7 +102,7 @@ async fn take_back(cx: &Cx, undo: UnfinishedUndo) {
 }
 
 /// 1. The static token, or the one active enrollment record of the key.
-async fn enrollment_token(cx: &Cx, key: &ApiKey) -> Result<Arc<EnrollmentToken>, ApiError> {
+pub(super) async fn enrollment_token(cx: &Cx, key: &ApiKey) -> Result<Arc<EnrollmentToken>, ApiError> {
     if let Some(policy_id) = cx.fleet(|fleet| authenticate::static_policy(fleet, key)) {
         if !cx.fleet(|fleet| fleet.policies.exists(&policy_id)) {
             return Err(ApiError::PolicyNotFound);

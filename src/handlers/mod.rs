@@ -12,6 +12,7 @@ pub mod deliver;
 pub mod enroll;
 pub mod metrics;
 pub mod pgp_key;
+pub mod opamp;
 pub mod policy;
 mod replace_token;
 mod secrets;
@@ -56,6 +57,7 @@ pub fn start(operation: Operation, cx: Cx, request: Request) -> Handler {
         Operation::AuditUnenroll => Box::pin(audit_unenroll::audit_unenroll(cx, request)),
         Operation::Artifact => Box::pin(artifact::artifact(cx, request)),
         Operation::PgpKey => Box::pin(pgp_key::pgp_key(cx, request)),
+        Operation::OpAmp => Box::pin(opamp::opamp(cx, request)),
     }
 }
 

@@ -47,6 +47,15 @@ impl Response {
         if self.error.is_empty() { reason(self.status) } else { self.error }
     }
 
+    /// The status line and headers of the answer after which another protocol is spoken on the connection (RFC 9110, 7.8), empty
+    /// line included.
+    pub fn switching_head(&self) -> Vec<u8> {
+        let mut head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n".to_vec();
+        write_headers(&mut head, self);
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+
     /// After which the connection is closed.
     #[must_use]
     pub fn closing(mut self) -> Self {
@@ -85,12 +94,7 @@ pub(super) fn write_head(response: &Response, framing: Framing, persistence: Per
     head.push(b' ');
     head.extend_from_slice(reason(status).as_bytes());
     head.extend_from_slice(b"\r\n");
-    for (name, value) in response.headers.iter().filter(|(name, _)| !is_framing(name)) {
-        head.extend_from_slice(name.as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend(value.bytes().map(harmless));
-        head.extend_from_slice(b"\r\n");
-    }
+    write_headers(&mut head, response);
     match framing {
         Framing::Length(length) => {
             write_number(&mut head, b"Content-Length: ", length);
@@ -105,6 +109,15 @@ pub(super) fn write_head(response: &Response, framing: Framing, persistence: Per
         Persistence::Silent => b"\r\n",
     });
     head
+}
+
+fn write_headers(head: &mut Vec<u8>, response: &Response) {
+    for (name, value) in response.headers.iter().filter(|(name, _)| !is_framing(name)) {
+        head.extend_from_slice(name.as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend(value.bytes().map(harmless));
+        head.extend_from_slice(b"\r\n");
+    }
 }
 
 /// Room for the status line, the framing headers and the empty line.
@@ -158,6 +171,7 @@ const REASONS: &[(u16, &str)] = &[
     (417, "Expectation Failed"),
     (421, "Misdirected Request"),
     (422, "Unprocessable Content"),
+    (426, "Upgrade Required"),
     (429, "Too Many Requests"),
     (431, "Request Header Fields Too Large"),
     (499, "Client Closed Request"),

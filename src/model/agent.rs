@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::collector::Collector;
 use super::detail::Detail;
 use super::raw::{Fields, Raw};
 use super::secret::referred;
@@ -72,6 +73,8 @@ pub struct Agent {
     pub components: Detail,
     /// Keys made for the outputs of its policy, by output name.
     pub outputs: BTreeMap<String, AgentOutput>,
+    /// What an OpenTelemetry collector said of itself; none for other agents, and in lists.
+    pub collector: Option<Box<Collector>>,
 }
 
 /// The section `agent` of an agent document.
@@ -133,6 +136,9 @@ impl AgentOutput {
 }
 
 impl Agent {
+    /// [`Agent::kind`] of an OpenTelemetry collector.
+    pub const COLLECTOR: &str = "OPAMP";
+
     /// Every key that was made for this agent, with what holds it.
     pub fn keys(&self) -> Vec<RetiredKey> {
         let access = RetiredKey { id: self.access_api_key_id.clone(), ..RetiredKey::default() };
@@ -151,6 +157,8 @@ impl Agent {
     /// Reads a stored document, whatever single fields look like.
     pub fn read(id: &str, json: &[u8]) -> Result<Self, serde_json::Error> {
         let fields = Fields::open("agent document", json)?;
+        let kind: String = fields.take("type");
+        let collector = (kind == Self::COLLECTOR).then(|| Box::new(Collector::read(&fields)));
         Ok(Agent {
             id: id.to_owned(),
             active: fields.take("active"),
@@ -160,7 +168,7 @@ impl Agent {
             agent_policy_id: fields.optional("agent_policy_id"),
             policy_revision_idx: fields.take("policy_revision_idx"),
             enrollment_id: fields.optional("enrollment_id"),
-            kind: fields.take("type"),
+            kind,
             action_seq_no: fields.take::<Vec<i64>>("action_seq_no").first().copied().unwrap_or(-1),
             last_checkin_status: fields.optional("last_checkin_status"),
             last_checkin_message: fields.optional("last_checkin_message"),
@@ -182,6 +190,7 @@ impl Agent {
             user_provided_metadata: fields.raw("user_provided_metadata"),
             components: fields.raw("components").into(),
             outputs: fields.take("outputs"),
+            collector,
         })
     }
 }

@@ -4,6 +4,7 @@
 mod action;
 mod agent;
 mod artifact;
+mod collector;
 mod detail;
 mod key;
 mod output;
@@ -15,6 +16,7 @@ pub mod secret;
 pub use action::{Action, ActionResult, Signed};
 pub use agent::{Agent, AgentInfo, AgentOutput, RetiredKey};
 pub use artifact::{ArtifactBody, ArtifactFacts, ArtifactId, NewArtifact, SHA256_DIGITS, sha256_hex};
+pub use collector::Collector;
 pub use detail::{Detail, Fingerprint};
 pub use key::{ApiKey, EnrollmentToken, KeyRole};
 pub use output::{KeyMaking, KeyNeed, KeysWanted, OutputCluster};

@@ -81,7 +81,7 @@ fn host(agent: &Value) -> String {
 }
 
 /// Names and where their values are, as far as they are worth a line each.
-const FIELDS: [(&str, &str); 15] = [
+const FIELDS: [(&str, &str); 18] = [
     ("Status", "/status"),
     ("Reported", "/last_checkin_status"),
     ("Message", "/last_checkin_message"),
@@ -97,6 +97,9 @@ const FIELDS: [(&str, &str); 15] = [
     ("Upgrade state", "/upgrade_details/state"),
     ("Upgrade error", "/upgrade_details/metadata/error_msg"),
     ("Unenrolled", "/unenrolled_at"),
+    ("Capabilities", "/capabilities"),
+    ("Configuration", "/remote_config_status/status"),
+    ("Configuration error", "/remote_config_status/error_message"),
 ];
 
 fn whole(agent: &Value) -> Vec<Table> {

@@ -40,8 +40,13 @@ pub(super) struct Share {
 }
 
 impl Share {
+    /// A part that holds nothing yet.
+    pub(super) fn new(account: &Rc<BodyAccount>) -> Self {
+        Share { account: Rc::clone(account), bytes: 0 }
+    }
+
     /// Books that so many bytes are held now.
-    fn set(&mut self, bytes: usize) -> Result<(), BodyError> {
+    pub(super) fn set(&mut self, bytes: usize) -> Result<(), BodyError> {
         let total = self.account.0.get() - self.bytes + bytes;
         self.account.0.set(total);
         self.bytes = bytes;

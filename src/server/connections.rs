@@ -1,5 +1,6 @@
 //! Connections: bytes in, requests begun, responses out, and the end of each.
 
+use std::io::IoSlice;
 use std::time::Duration;
 
 use crate::connection::{BodyError, ConnectionId, Listener};
@@ -10,11 +11,14 @@ use crate::task::Reply;
 use crate::time::NEVER;
 
 use super::exchange::Exchange;
+use super::sockets::Socket;
 use super::{Effect, Server};
 
 /// One connection. Owns bytes only while a message is partial.
 pub(super) struct Connection {
     pub(super) http: HttpConnection,
+    /// What is spoken instead, once it has become a WebSocket.
+    pub(super) socket: Option<Box<Socket>>,
     pub(super) listener: Listener,
     pub(super) is_encrypted: bool,
     pub(super) stage: Stage,
@@ -47,12 +51,28 @@ pub(super) enum Stage {
     Parked(SeatId),
     /// The socket: the answer is on its way; a task may wait for its fate.
     Answering(Option<SlotId>),
+    /// Nobody: the next message on a WebSocket is awaited.
+    Socket,
 }
 
 impl Connection {
     pub(super) fn wants_input(&self) -> bool {
         let inflating = self.exchange.as_ref().is_some_and(|exchange| exchange.is_behind());
-        self.input.is_empty() && !inflating
+        let takes = self.socket.as_ref().is_none_or(|socket| socket.websocket.wants_input());
+        self.input.is_empty() && !inflating && takes
+    }
+
+    /// Whether the next message on a WebSocket would begin with what comes.
+    pub(super) fn awaits_message(&self) -> bool {
+        self.stage == Stage::Socket && self.socket.as_ref().is_some_and(|socket| socket.websocket.is_idle())
+    }
+
+    /// What is to be written next; how many of the slices are filled.
+    pub(super) fn output<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        match &self.socket {
+            Some(socket) => socket.websocket.output(slices),
+            None => self.http.output(slices),
+        }
     }
 
     /// Whether the body's bytes are nobody's: its handler has not asked for it, and no answer was given.
@@ -66,6 +86,7 @@ impl Server {
     pub(super) fn opened(&mut self, id: ConnectionId, listener: Listener, is_encrypted: bool) {
         let connection = Connection {
             http: HttpConnection::new(),
+            socket: None,
             listener,
             is_encrypted,
             stage: Stage::Idle,
@@ -118,6 +139,9 @@ impl Server {
 
     /// Feeds the protocol machine until it, or whoever wants the body, takes no more.
     fn take(&mut self, id: ConnectionId, rest: &mut &[u8]) {
+        if self.connections.get(id).is_some_and(|connection| connection.socket.is_some()) {
+            return self.take_frames(id, rest);
+        }
         loop {
             let limits = self.limits;
             let Some(connection) = self.connections.get_mut(id) else { return };
@@ -165,7 +189,7 @@ impl Server {
                 }
                 self.answer_now(id, super::exchange::bad_request(&bad));
             }
-            Stage::Parked(_) | Stage::Answering(_) => {}
+            Stage::Parked(_) | Stage::Answering(_) | Stage::Socket => {}
         }
     }
 
@@ -174,7 +198,7 @@ impl Server {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(id) else { return };
         let task = match connection.stage {
-            Stage::Answering(_) => return,
+            Stage::Answering(_) | Stage::Socket => return,
             Stage::Working(task) => Some(task),
             Stage::Idle | Stage::Parked(_) => None,
         };
@@ -191,9 +215,11 @@ impl Server {
     }
 
     pub(super) fn sent(&mut self, id: ConnectionId, bytes: usize) {
-        let Some(http) = self.http(id) else { return };
-        let Sent::Response(done) = http.sent(bytes) else { return };
         let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.socket.is_some() {
+            return self.frames_sent(id, bytes);
+        }
+        let Sent::Response(done) = connection.http.sent(bytes) else { return };
         let stage = std::mem::replace(&mut connection.stage, Stage::Idle);
         connection.exchange = None;
         connection.reads_head = false;
@@ -230,7 +256,7 @@ impl Server {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.ended = true;
         match connection.stage {
-            Stage::Idle | Stage::Parked(_) => self.drop_connection(id),
+            Stage::Idle | Stage::Parked(_) | Stage::Socket => self.drop_connection(id),
             Stage::Answering(_) => {}
             Stage::Working(_) => self.miss_body(id),
         }
@@ -266,7 +292,10 @@ impl Server {
     /// The connection is no more. Its task goes on to its end.
     fn forget(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.remove(id) else { return };
-        if let Some(exchange) = &connection.exchange
+        if let Some((exchange, socket)) = connection.exchange.as_ref().zip(connection.socket.as_ref()) {
+            exchange.leave(self.fleet_mut(), connection.listener);
+            self.forget_socket(id, socket);
+        } else if let Some(exchange) = &connection.exchange
             && !exchange.is_answered()
         {
             let fleet = self.fleet_mut();
@@ -275,7 +304,7 @@ impl Server {
             exchange.leave(fleet, connection.listener);
         }
         match connection.stage {
-            Stage::Idle | Stage::Answering(None) => {}
+            Stage::Idle | Stage::Answering(None) | Stage::Socket => {}
             Stage::Parked(seat) => {
                 self.fleet_mut().lot.leave(seat);
             }

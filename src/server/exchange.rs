@@ -142,6 +142,16 @@ impl Exchange {
         *counters.errors.entry((name, response.error_name())).or_default() += 1;
     }
 
+    /// The answer after which the connection speaks another protocol: the request counts until that ends.
+    pub(super) fn switch(&mut self, response: Response, fleet: &mut Fleet, now: Now) -> Response {
+        let request_id = self.request_id.take().map_or_else(|| fleet.uuid(), String::from);
+        self.log(response.status, &request_id, now);
+        fleet.counters.succeeded += 1;
+        self.answered = true;
+        self.park();
+        response.header("X-Request-Id", request_id)
+    }
+
     fn log(&self, status: u16, request_id: &str, now: Now) {
         let level = if (200..300).contains(&status) { ::log::Level::Debug } else { ::log::Level::Info };
         let (method, path) = self.line.split_once(' ').unwrap_or_default();
@@ -228,8 +238,11 @@ fn judge(
         exchange.entered = fleet.admission.enter(listener, None, false, now.mono).is_ok();
         return if listener == Listener::Admin { Verdict::Operator } else { Verdict::Metrics };
     }
-    let routed = route(head.method(), head.path());
-    exchange.limited = limited_operation(head.path());
+    let (mut routed, mut limited) = (route(head.method(), head.path()), limited_operation(head.path()));
+    if limited == Some(Operation::OpAmp) && !fleet.config.server.feature_flags.enable_opamp {
+        (routed, limited) = (Routed::NotFound, None);
+    }
+    exchange.limited = limited;
     // a parked agent's newer check-in takes over its place
     let takes_over = match &routed {
         Routed::Found { operation: Operation::CheckIn, id, .. } => fleet.lot.seat_of(id).is_some(),
@@ -254,9 +267,12 @@ fn judge(
             return Verdict::Answer(Response::new(405, "").header("Allow", allow));
         }
     };
-    exchange.versioned = true;
-    if let Err(error) = check_headers(head) {
-        return Verdict::Answer(error.response());
+    // collectors know nothing of agents' headers
+    if operation != Operation::OpAmp {
+        exchange.versioned = true;
+        if let Err(error) = check_headers(head) {
+            return Verdict::Answer(error.response());
+        }
     }
     if fleet.stopping && operation == Operation::CheckIn {
         // it comes back in a moment and finds the next server

@@ -71,7 +71,8 @@ impl Server {
     /// The same, without a place in the queue where they cannot.
     pub fn takes_input(&self, id: ConnectionId) -> bool {
         let Some(connection) = self.connections.get(id) else { return false };
-        let begins = connection.stage == Stage::Idle && connection.http.phase() == Phase::Idle;
+        let begins = (connection.stage == Stage::Idle && connection.http.phase() == Phase::Idle)
+            || connection.awaits_message();
         let gated = begins && !connection.let_in && connection.listener == Listener::External;
         let waits = gated && self.stopping.is_none() && (self.room() == 0 || !self.gate.outside.is_empty());
         connection.wants_input() && !waits
@@ -130,8 +131,11 @@ impl Server {
             connection.let_in = true;
             let timeouts = &self.config.server.timeouts;
             let time = if connection.reads_head { timeouts.read_header } else { timeouts.idle };
+            let is_socket = connection.socket.is_some();
             self.effects.push_back(Effect::Read(id));
-            self.set_deadline(id, self.end_of(time));
+            if !is_socket {
+                self.set_deadline(id, self.end_of(time));
+            }
         }
         if left < most {
             self.gate.opens_at = self.now.mono + LET_IN_EVERY;

@@ -11,6 +11,7 @@ mod exchange;
 mod gate;
 mod measuring;
 mod news;
+mod sockets;
 mod stopping;
 mod tasks;
 mod timing;
@@ -28,7 +29,7 @@ use crate::api::user_agent::Version;
 use crate::config::Config;
 pub use crate::connection::{ConnectionId, Listener};
 use crate::fleet::Fleet;
-use crate::http::{HttpConnection, Limits};
+use crate::http::Limits;
 use crate::slots::{Beside, SlotId, Slots};
 use crate::store::batch::Batcher;
 use crate::store::{Lanes, Store};
@@ -167,14 +168,14 @@ impl Server {
     pub fn wake_at(&self) -> Option<Duration> {
         let now = self.now.mono;
         let fleet = self.fleet();
-        let at_once = (!self.inflating.is_empty()).then_some(now);
+        let at_once = (!self.inflating.is_empty() || !self.fleet().collectors.is_idle()).then_some(now);
         let queues = [fleet.action_queue.next_at(now), fleet.rollout.next_at(now)];
         [at_once, self.timers.wake_at(), self.gate_opens_at()].into_iter().chain(queues).flatten().min()
     }
 
     /// What is to be written next on this connection; how many of the slices are filled.
     pub fn output<'a>(&'a self, connection: ConnectionId, slices: &mut [IoSlice<'a>]) -> usize {
-        self.connections.get(connection).map_or(0, |connection| connection.http.output(slices))
+        self.connections.get(connection).map_or(0, |connection| connection.output(slices))
     }
 
     /// The fleet state, for metrics and the operator.
@@ -195,13 +196,10 @@ impl Server {
     fn settle(&mut self) {
         self.answer_dismissed();
         self.serve_queues();
+        self.push_offers();
         self.flush_beats();
         self.let_in_at_rest();
         self.go_on_stopping();
-    }
-
-    fn http(&mut self, connection: ConnectionId) -> Option<&mut HttpConnection> {
-        self.connections.get_mut(connection).map(|connection| &mut connection.http)
     }
 }
 

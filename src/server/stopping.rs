@@ -60,6 +60,7 @@ impl Server {
                 }
                 Stopping::Flushing { until } if self.is_written() || until <= now => {
                     self.answer_parked();
+                    self.close_sockets();
                     Stopping::Answering { until: now + ANSWERING_MAX }
                 }
                 Stopping::Answering { until } if !self.is_answering() || until <= now => {
@@ -91,7 +92,11 @@ impl Server {
     }
 
     fn is_answering(&self) -> bool {
-        self.connections.iter().any(|(_, connection)| matches!(connection.stage, Stage::Answering(_)))
+        let closing = |socket: &super::sockets::Socket| socket.websocket.is_closing();
+        self.connections.iter().any(|(_, connection)| {
+            matches!(connection.stage, Stage::Answering(_))
+                || connection.socket.as_ref().is_some_and(|socket| closing(socket))
+        })
     }
 
     fn write_last_beats(&mut self) {
@@ -103,6 +108,7 @@ impl Server {
                 fleet.beats.note(agent, now);
             }
         }
+        self.note_last_beats();
         self.write_beats();
     }
 

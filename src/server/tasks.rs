@@ -327,6 +327,9 @@ impl Server {
     fn end(&mut self, id: SlotId, outcome: Outcome) {
         let Some(running) = self.tasks.remove(id) else { return };
         let Some(connection) = running.connection else { return };
+        if self.answers_message(id, connection) {
+            return self.end_message(connection, outcome);
+        }
         match outcome {
             // the answer was given earlier
             Outcome::Done if !self.works_for(id, connection) => {}
@@ -334,6 +337,9 @@ impl Server {
             Outcome::Done => self.answer_now(connection, ApiError::Internal.response().closing()),
             Outcome::Respond(response) => self.answer_now(connection, response),
             Outcome::Parked(seat) => self.park(connection, seat),
+            Outcome::Upgrade(upgrade) if self.works_for(id, connection) => self.upgrade(connection, *upgrade),
+            // the client is gone
+            Outcome::Upgrade(_) | Outcome::Told(_) => {}
         }
     }
 
@@ -356,7 +362,7 @@ impl Server {
     }
 
     /// Whether this task is the one at work for that connection.
-    fn works_for(&self, task: SlotId, connection: ConnectionId) -> bool {
+    pub(super) fn works_for(&self, task: SlotId, connection: ConnectionId) -> bool {
         self.connections.get(connection).is_some_and(|connection| connection.stage == Stage::Working(task))
     }
 

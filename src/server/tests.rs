@@ -7,6 +7,7 @@ mod cluster;
 mod delivering;
 mod enrolling;
 mod leaving;
+mod opamp;
 mod output_keys;
 mod secrets;
 mod gate;

@@ -101,13 +101,16 @@ impl Server {
             self.set_deadline(id, deadline);
             return;
         }
+        if connection.socket.is_some() {
+            return self.socket_rings(id);
+        }
         match (connection.stage, connection.http.phase()) {
             (Stage::Idle, Phase::Head) => {
                 connection.exchange = Some(Box::new(Exchange::unreadable(now)));
                 self.answer_now(id, ApiError::RequestTimeout.response().closing());
             }
             (Stage::Working(task), Phase::Body) => self.body_failed(task, BodyError::TimedOut),
-            (Stage::Working(_) | Stage::Parked(_), _) => {}
+            (Stage::Working(_) | Stage::Parked(_) | Stage::Socket, _) => {}
             // it waits for us, not we for it
             (Stage::Idle, _) if connection.outside => {
                 self.set_deadline(id, self.end_of(self.config.server.timeouts.read_header));

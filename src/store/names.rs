@@ -18,6 +18,7 @@ impl Operation {
             ActionById(_) => "action_by_id",
             ActionSeqNo(_) => "action_seq_no",
             Enroll(_) => "enroll",
+            CreateAgent { .. } => "create_agent",
             UndoEnrollment { .. } => "undo_enrollment",
             UpdateAgent { .. } => "update_agent",
             CheckIn { .. } => "check_in",

@@ -48,6 +48,14 @@ pub enum Operation {
 
     /// Makes the access key and writes the agent document, all or nothing: `Answer::Key`.
     Enroll(Box<Enrollment>),
+    /// Writes the document of an agent that has no access key, a collector's; `StoreError::Conflict` if one is there.
+    /// `Answer::Done`.
+    CreateAgent {
+        /// The agent's id.
+        agent: String,
+        /// All its fields as one JSON object.
+        document: Raw,
+    },
     /// Takes an enrolment back whose answer could not be given: key invalidated, document (if it was new) deleted.
     UndoEnrollment {
         /// The agent's id.
@@ -297,9 +305,8 @@ impl Operation {
             AgentByAccessKey(_) | Secrets(_) => Lane::Read,
             ArtifactBody(_) => Lane::Artifacts,
             PendingActions { .. } | ActionById(_) | ActionSeqNo(_) => Lane::Search,
-            Enroll(_) | UndoEnrollment { .. } | UpdateAgent { .. } | CheckIn { .. } | Heartbeats { .. } => {
-                Lane::Write
-            }
+            Enroll(_) | CreateAgent { .. } | UndoEnrollment { .. } | UpdateAgent { .. } => Lane::Write,
+            CheckIn { .. } | Heartbeats { .. } => Lane::Write,
             PolicyAcknowledged { .. } | CreateResult(_) | InvalidateKeys(_) | SetSecret(_) => Lane::Write,
             OutputKeys(_) | CleanOutputKeys(_) | RetireKeys(_) | MindOutputs { .. } => Lane::Write,
             // writes of operators keep their order with those of agents
@@ -327,6 +334,7 @@ impl Operation {
                 Written::New(document) => document.get().len(),
                 Written::Replacement(patch) => patch.bytes(),
             },
+            CreateAgent { document, .. } => document.get().len(),
             CreateRevision(policy) => policy.data.get().len(),
             CreateAction(action) => action.agents.len() * 40,
             SetSecret(secret) => secret.value.expose().len(),

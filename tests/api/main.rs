@@ -43,6 +43,12 @@ mod metrics_doors;
 #[cfg(test)]
 mod metrics_of_store;
 #[cfg(test)]
+mod opamp;
+#[cfg(test)]
+mod opamp_client;
+#[cfg(test)]
+mod opamp_socket;
+#[cfg(test)]
 mod pgp;
 #[cfg(test)]
 mod policy;

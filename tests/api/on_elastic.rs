@@ -28,6 +28,10 @@ mod limits;
 #[cfg(test)]
 mod metrics_of_store;
 #[cfg(test)]
+mod opamp;
+#[cfg(test)]
+mod opamp_socket;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod secrets;

@@ -26,6 +26,10 @@ mod metrics;
 #[cfg(test)]
 mod metrics_of_store;
 #[cfg(test)]
+mod opamp;
+#[cfg(test)]
+mod opamp_socket;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod status;

@@ -7,6 +7,7 @@
 
 mod artifacts;
 mod gzip;
+mod offer;
 mod outputs;
 mod permissions;
 mod references;
@@ -20,6 +21,7 @@ use serde_json::value::RawValue;
 
 pub use self::artifacts::AllowedArtifacts;
 use self::gzip::Checksum;
+pub use self::offer::Offer;
 use self::outputs::Tail;
 use self::references::Resolver;
 pub use self::references::secret_ids;
@@ -36,6 +38,8 @@ pub struct Revision {
     pub needs: Arc<[KeyNeed]>,
     /// What its agents may fetch.
     pub artifacts: AllowedArtifacts,
+    /// What OpenTelemetry collectors on it are offered, if it has an `otel` map.
+    pub offer: Option<Arc<Offer>>,
     /// The answer up to the agent's own bytes.
     plain: Arc<[u8]>,
     /// The same, gzip header and deflated, ended by a full flush.
@@ -106,19 +110,21 @@ struct Parts {
     constant: Vec<u8>,
     tail: Tail,
     needs: Vec<KeyNeed>,
+    offer: Option<Offer>,
 }
 
 impl Revision {
     /// Renders a stored revision with these secrets; `key_making`: for which outputs agents get keys of their own. Takes
     /// about a millisecond for 30 kB: worker's work.
     pub fn render(policy: &Policy, secrets: &Secrets, key_making: KeyMaking) -> Result<Self, RenderError> {
-        let Parts { constant, tail, needs } = parts(policy, secrets, key_making)?;
+        let Parts { constant, tail, needs, offer } = parts(policy, secrets, key_making)?;
         let (deflated, checksum) = gzip::prefix(&constant).ok_or(RenderError::Deflate)?;
         Ok(Revision {
             policy_id: Arc::from(policy.policy_id.as_str()),
             revision_idx: policy.revision_idx,
             needs: needs.into(),
             artifacts: AllowedArtifacts::of(policy),
+            offer: offer.map(Arc::new),
             plain: constant.into(),
             deflated: deflated.into(),
             checksum,
@@ -181,7 +187,15 @@ fn parts(policy: &Policy, secrets: &Secrets, key_making: KeyMaking) -> Result<Pa
     if !paths.is_empty() {
         members.push(("secret_paths", json_of(&paths).into()));
     }
-    Ok(Parts { constant: constant(policy, &members, needs.is_empty()), tail, needs })
+    let offer = present(&data, "otel").and_then(|otel| offer(otel, secrets));
+    Ok(Parts { constant: constant(policy, &members, needs.is_empty()), tail, needs, offer })
+}
+
+/// The `otel` map with its secrets, which agents do not hear of.
+fn offer(otel: &RawValue, secrets: &Secrets) -> Option<Offer> {
+    let mut otel: serde_json::Value = serde_json::from_str(otel.get()).ok()?;
+    Resolver::new(secrets, true).whole(&mut otel);
+    otel.as_object().map(Offer::of)
 }
 
 /// The answer up to what is the agent's own: its id, or before that outputs.

@@ -72,6 +72,11 @@ impl<'a> Resolver<'a> {
         Cow::Owned(value.to_string())
     }
 
+    /// All of a value, with places anywhere in it.
+    pub(super) fn whole(&mut self, value: &mut Value) {
+        self.walk(value, "", Places::Anywhere);
+    }
+
     /// The members of a section, each with places of its own: outputs and components.
     pub(super) fn members<'v>(
         &mut self,

@@ -4,10 +4,12 @@ use serde::Serialize;
 
 use super::agent_status::AgentStatus;
 use crate::model::raw::{Raw, raw};
-use crate::model::{Agent, AgentInfo};
+use crate::model::{Agent, AgentInfo, Collector};
 
 /// The JSON of an agent; no secret is in it.
 pub(super) fn item(agent: &Agent, status: AgentStatus) -> Raw {
+    let nothing_said = Collector::default();
+    let collector = agent.collector.as_deref().unwrap_or(&nothing_said);
     raw(&AgentItem {
         id: &agent.id,
         status: status.name(),
@@ -33,6 +35,13 @@ pub(super) fn item(agent: &Agent, status: AgentStatus) -> Raw {
         local_metadata: agent.local_metadata.whole(),
         user_provided_metadata: agent.user_provided_metadata.as_ref(),
         components: agent.components.whole(),
+        sequence_num: collector.sequence_num,
+        capabilities: &collector.capabilities,
+        health: collector.health.as_ref(),
+        effective_config: collector.effective_config.as_ref(),
+        remote_config_status: collector.remote_config_status.as_ref(),
+        identifying_attributes: collector.identifying_attributes.as_ref(),
+        non_identifying_attributes: collector.non_identifying_attributes.as_ref(),
     })
 }
 
@@ -75,4 +84,18 @@ struct AgentItem<'a> {
     user_provided_metadata: Option<&'a Raw>,
     #[serde(skip_serializing_if = "Option::is_none")]
     components: Option<&'a Raw>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence_num: Option<u64>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    capabilities: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<&'a Raw>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effective_config: Option<&'a Raw>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote_config_status: Option<&'a Raw>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identifying_attributes: Option<&'a Raw>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    non_identifying_attributes: Option<&'a Raw>,
 }

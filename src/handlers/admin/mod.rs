@@ -25,7 +25,6 @@ mod targets;
 #[cfg(test)]
 mod tests;
 mod tokens;
-mod yaml;
 
 use std::future::Future;
 

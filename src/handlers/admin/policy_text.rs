@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::yaml;
+use crate::api::yaml;
 
 /// Bytes of a policy's text.
 pub const TEXT_BYTES_MAX: u64 = 4 * 1024 * 1024;

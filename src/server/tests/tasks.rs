@@ -8,7 +8,7 @@ use serde_json::json;
 use super::world::{World, path};
 use crate::connection::{ConnectionId, Listener};
 use crate::handlers::{
-    Request, acks, artifact, audit_unenroll, checkin, deliver, enroll, pgp_key, policy, status,
+    Request, acks, artifact, audit_unenroll, checkin, deliver, enroll, opamp, pgp_key, policy, status,
 };
 use crate::http::{HttpConnection, Limits, Received};
 use crate::store::{Lane, StoreError};
@@ -63,6 +63,8 @@ fn every_handler_s_future_is_under_2_kb() {
         ("deliver", size(|cx| deliver::deliver(cx, seat))),
         ("enroll", size(|cx| enroll::enroll(cx, request()))),
         ("pgp key", size(|cx| pgp_key::pgp_key(cx, request()))),
+        ("collector's message", size(|cx| opamp::message(cx, Default::default(), Vec::new()))),
+        ("collector", size(|cx| opamp::opamp(cx, request()))),
         ("publish", size(|cx| policy::publish(cx, revision))),
         ("status", size(|cx| status::status(cx, request()))),
     ];

@@ -286,6 +286,11 @@ impl World {
         Some(reply)
     }
 
+    /// All that was written, as bytes.
+    pub(super) fn take_written(&mut self, connection: ConnectionId) -> Vec<u8> {
+        self.written.remove(&connection).unwrap_or_default()
+    }
+
     /// All that was written, as it is.
     pub(super) fn read_text(&mut self, connection: ConnectionId) -> String {
         String::from_utf8_lossy(&self.written.remove(&connection).unwrap_or_default()).into_owned()

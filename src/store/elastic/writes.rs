@@ -93,6 +93,10 @@ impl Elastic {
                 Ok(Plan::default())
             }
             UpdateAgent { agent, patch } => Ok(one(self.change(agent, patch))),
+            CreateAgent { agent, document } => {
+                documents::open(document.get()).map_err(|error| documents::unreadable(&error))?;
+                Ok(one(Item::create(self.indices.name(Index::Agents), agent, document.get())))
+            }
             CheckIn { agent, at, patch } => Ok(one(self.check_in(agent, *at, patch))),
             Heartbeats { agents, at } => {
                 let (index, params) =
@@ -148,6 +152,7 @@ impl Elastic {
     fn judge(&self, operation: &Operation, created: &str, outcomes: &[Outcome]) -> StoreResult {
         match (operation, outcomes) {
             (Operation::UpdateAgent { .. }, [] | [Outcome { status: 404, .. }]) => Err(StoreError::NotFound),
+            (Operation::CreateAgent { .. }, [Outcome { status: 409, .. }]) => Err(StoreError::Conflict),
             (Operation::CreateAction(_), [Outcome { status: 200..300, seq_no }]) => {
                 Ok(Answer::SeqNo(Some(seq_no.ok_or_else(|| Trouble::garbled("a write").error)?)))
             }

@@ -62,6 +62,11 @@ impl Transaction<'_> {
         Ok(Answer::Done)
     }
 
+    pub(super) fn create_agent(&mut self, agent: &str, document: &RawValue) -> Outcome {
+        self.insert_agent(agent, documents::open(document.get())?)?;
+        Ok(Answer::Done)
+    }
+
     pub(super) fn update_agent(&mut self, agent: &str, patch: &Patch) -> Outcome {
         let stored = self.stored(agent)?.ok_or(StoreError::NotFound)?;
         self.change_agent(&stored, patch)?;

@@ -81,6 +81,7 @@ impl Reader<'_> {
         while let Some(row) = rows.next()? {
             let mut agent = read(row)?;
             agent.local_metadata = raw_at(row, 3)?.into();
+            agent.collector = None;
             agents.push(agent);
         }
         Ok(Answer::Agents(agents))

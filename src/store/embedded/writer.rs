@@ -192,6 +192,7 @@ impl Transaction<'_> {
             UndoEnrollment { agent, access_key, created } => {
                 self.undo_enrollment(&agent, &access_key, created)
             }
+            CreateAgent { agent, document } => self.create_agent(&agent, &document),
             UpdateAgent { agent, patch } => self.update_agent(&agent, &patch),
             CheckIn { agent, at, patch } => self.check_in(&agent, at, &patch),
             Heartbeats { agents, at } => self.heartbeats(&agents, at),

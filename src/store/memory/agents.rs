@@ -1,6 +1,7 @@
 //! Agents: reading them, enrolment, check-ins, heartbeats, acknowledgements.
 
 use super::state::{State, StoredAgent};
+use crate::model::raw::Raw;
 use crate::model::{Agent, Detail, Patch};
 use crate::store::documents::{self, seconds, unreadable};
 use crate::store::{Answer, Enrollment, StoreError, StoreResult, Written};
@@ -46,6 +47,7 @@ impl State {
             let mut agent = read(id, stored)?;
             if policy_id.is_none_or(|policy_id| policy_id == agent.policy_id) {
                 agent.components = Detail::Absent;
+                agent.collector = None;
                 if !with_metadata {
                     agent.local_metadata = Detail::Absent;
                 }
@@ -90,6 +92,15 @@ impl State {
         {
             self.delete_agent(agent);
         }
+    }
+
+    pub(super) fn create_agent(&mut self, agent: &str, document: &Raw) -> StoreResult {
+        documents::open(document.get()).map_err(|error| unreadable(&error))?;
+        if self.agents.contains_key(agent) {
+            return Err(StoreError::Conflict);
+        }
+        self.insert_agent(agent, document.get(), &Patch::new())?;
+        Ok(Answer::Done)
     }
 
     pub(super) fn check_in(&mut self, agent: &str, at: Timestamp, patch: &Patch) -> StoreResult {

@@ -132,6 +132,7 @@ impl State {
                 self.undo_enrollment(&agent, &access_key, created);
                 Ok(Answer::Done)
             }
+            CreateAgent { agent, document } => self.create_agent(&agent, &document),
             UpdateAgent { agent, patch } => self.change_agent(&agent, &patch).map(|()| Answer::Done),
             CheckIn { agent, at, patch } => self.check_in(&agent, at, &patch),
             Heartbeats { agents, at } => Ok(self.heartbeats(&agents, at)),

@@ -15,6 +15,8 @@ on_every_store! {
     undoing_deletes_a_new_document_and_the_key,
     undoing_leaves_a_replaced_document,
     undoing_leaves_the_document_of_a_later_enrolment,
+    an_agent_without_a_key_is_there_at_once,
+    a_second_agent_without_a_key_is_a_conflict,
 }
 
 fn a_new_agent_is_there_at_once(fixture: &Fixture) {
@@ -130,4 +132,27 @@ fn undoing_leaves_the_document_of_a_later_enrolment(fixture: &Fixture) {
 fn undo(fixture: &Fixture, agent: &str, key: &ApiKey, created: bool) {
     let (agent, access_key) = (agent.to_owned(), key.id.clone());
     fixture.done(Operation::UndoEnrollment { agent, access_key, created });
+}
+
+fn create(id: &str, tag: &str) -> Operation {
+    let mut document = document(id);
+    document["type"] = "OPAMP".into();
+    document["tags"] = serde_json::json!([tag]);
+    document["identifying_attributes"] = serde_json::json!({"service.name": "otelcol"});
+    Operation::CreateAgent { agent: id.to_owned(), document: raw(&document) }
+}
+
+fn an_agent_without_a_key_is_there_at_once(fixture: &Fixture) {
+    fixture.done(create("a", "first"));
+    let agent = fixture.agent("a").unwrap();
+    assert_eq!((agent.kind.as_str(), agent.access_api_key_id.as_str()), (Agent::COLLECTOR, ""));
+    let collector = agent.collector.unwrap();
+    assert_eq!(json(&collector.identifying_attributes), Some(r#"{"service.name":"otelcol"}"#));
+    assert_eq!((collector.sequence_num, json(&collector.health)), (None, None));
+}
+
+fn a_second_agent_without_a_key_is_a_conflict(fixture: &Fixture) {
+    fixture.done(create("a", "first"));
+    assert_eq!(fixture.error(create("a", "second")), StoreError::Conflict);
+    assert_eq!(fixture.agent("a").unwrap().tags, ["first"]);
 }

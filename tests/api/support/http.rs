@@ -233,6 +233,11 @@ impl Connection {
         std::mem::take(&mut self.buffer)
     }
 
+    /// The next so many bytes, whatever they are; none if the connection ends first.
+    pub(crate) fn bytes(&mut self, count: usize) -> Option<Vec<u8>> {
+        self.take(count).ok()
+    }
+
     fn read_response(&mut self, has_body: bool) -> Result<Option<Response>, CutOff> {
         let (mut response, head_bytes) = loop {
             if let Some(parsed) = parse_head(&self.buffer) {

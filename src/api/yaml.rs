@@ -1,5 +1,5 @@
 //! YAML to JSON values, from the parser's events: depth and aliases are bounded before anything is built, a repeated key is
-//! an error, and every error has its line. Scalars follow the core schema of YAML 1.2. Knows nothing of policies.
+//! an error, and every error has its line. Scalars follow the core schema of YAML 1.2. Knows nothing of what it is read for.
 
 use std::collections::BTreeMap;
 
@@ -14,21 +14,24 @@ const ALIAS_WEIGHT_MAX: usize = 1024 * 1024;
 /// Where a text is wrong, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {message}")]
-pub(super) struct YamlError {
+pub struct YamlError {
     /// Counted from 1.
-    pub(super) line: usize,
-    pub(super) message: String,
+    pub line: usize,
+    /// For people.
+    pub message: String,
 }
 
 /// A text as JSON, with the lines of the keys at its top.
 #[derive(Debug, Default)]
-pub(super) struct Document {
-    pub(super) value: Value,
-    pub(super) lines: BTreeMap<String, usize>,
+pub struct Document {
+    /// What stands in it; null if nothing does.
+    pub value: Value,
+    /// By key, counted from 1.
+    pub lines: BTreeMap<String, usize>,
 }
 
 /// Reads the only document in `text`.
-pub(super) fn parse(text: &str) -> Result<Document, YamlError> {
+pub fn parse(text: &str) -> Result<Document, YamlError> {
     let mut builder = Builder { alias_weight_left: ALIAS_WEIGHT_MAX, ..Builder::default() };
     for event in Parser::new_from_str(text) {
         match event {
