@@ -74,4 +74,13 @@ mod tests {
             assert!(LANES.workers[lane.index()] > 0 && LANES.batch_max[lane.index()] > 0, "{lane:?}");
         }
     }
+
+    #[test]
+    fn eight_artifacts_are_read_at_once_each_by_itself() {
+        let lane = lane(&Operation::ArtifactBody(crate::model::ArtifactId {
+            identifier: "i".to_owned(),
+            decoded_sha256: "0f".to_owned(),
+        }));
+        assert_eq!((LANES.workers[lane.index()], LANES.batch_max[lane.index()]), (8, 1));
+    }
 }

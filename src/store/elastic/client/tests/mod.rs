@@ -3,6 +3,7 @@
 mod answers;
 mod certificates;
 mod encryption;
+mod fetching;
 mod proxies;
 mod sending;
 mod server;
