@@ -19,8 +19,13 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
         if !self.network.send_blocked(id) {
             return 0;
         }
-        let length = self.gather(id);
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let count = self.core.output(id, &mut slices);
         let network = &mut *self.network;
+        let places_left = network.counts.blocked < network.bounds.deliveries_blocked_max;
+        let most = if places_left { PLAIN_BYTES_MAX } else { SMALL_PLAIN_BYTES_MAX };
+        let plain = gather(&slices[..count.min(SLICES_MAX)], &mut network.buffers.plain[..most]);
+        let length = plain.len();
         let Some(connection) = network.connections.get_mut(id) else { return 0 };
         if length == 0 {
             connection.wants_write = false;
@@ -30,7 +35,7 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
         // records that rustls has not looked at would be decrypted first, into its own memory
         let unlooked = connection.unsettled;
         let tail = if unlooked { &mut [][..] } else { &mut connection.tail[..] };
-        match session.encrypt(tail, &network.buffers.plain[..length], &mut network.buffers.outgoing) {
+        match session.encrypt(tail, plain, &mut network.buffers.outgoing) {
             Ok(0) => {}
             Ok(consumed) => connection.tail = connection.tail[consumed..].into(),
             Err(error) => {
@@ -43,22 +48,6 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
         self.network.send(id);
         self.tell(Event::Sent { connection: id, bytes: length });
         length
-    }
-
-    /// Copies at most one record's worth of the core's output together.
-    fn gather(&mut self, id: ConnectionId) -> usize {
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let count = self.core.output(id, &mut slices);
-        let places_left = self.network.counts.blocked < self.network.bounds.deliveries_blocked_max;
-        let most = if places_left { PLAIN_BYTES_MAX } else { SMALL_PLAIN_BYTES_MAX };
-        let plain = &mut self.network.buffers.plain[..most];
-        let mut filled = 0;
-        for slice in &slices[..count.min(SLICES_MAX)] {
-            let bytes = slice.len().min(most - filled);
-            plain[filled..filled + bytes].copy_from_slice(&slice[..bytes]);
-            filled += bytes;
-        }
-        filled
     }
 
     /// Reads at most one record's worth and hands the plain bytes to the core. Returns the bytes moved.
@@ -159,5 +148,51 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
             network.send(id);
         }
         network.buffers.outgoing.clear();
+    }
+}
+
+/// As many bytes as fit into `buffer`, one record's worth: where the first slice has them they are taken from there, else
+/// they are copied together.
+fn gather<'a>(slices: &'a [IoSlice<'a>], buffer: &'a mut [u8]) -> &'a [u8] {
+    match slices {
+        [] => return &[],
+        [first, rest @ ..] if rest.is_empty() || first.len() >= buffer.len() => {
+            return &first[..first.len().min(buffer.len())];
+        }
+        _ => {}
+    }
+    let mut filled = 0;
+    for slice in slices {
+        let bytes = slice.len().min(buffer.len() - filled);
+        buffer[filled..filled + bytes].copy_from_slice(&slice[..bytes]);
+        filled += bytes;
+    }
+    &buffer[..filled]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_taken_from_where_it_lies_or_copied_together() {
+        let mut buffer = [0; 4];
+        let mut gathered = |parts: &[&[u8]]| {
+            let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+            gather(&slices, &mut buffer).to_vec()
+        };
+        assert_eq!(gathered(&[]), b"");
+        assert_eq!(gathered(&[b"ab"]), b"ab");
+        assert_eq!(gathered(&[b"abcdef", b"x"]), b"abcd");
+        assert_eq!(gathered(&[b"abcd", b"x"]), b"abcd");
+        assert_eq!(gathered(&[b"abc", b"", b"def"]), b"abcd");
+        assert_eq!(gathered(&[b"a", b"b"]), b"ab");
+    }
+
+    #[test]
+    fn a_large_part_is_not_copied() {
+        let (large, mut buffer) = ([1; 9], [0; 4]);
+        let taken = gather(&[IoSlice::new(&large)], &mut buffer).as_ptr();
+        assert_eq!(taken, large.as_ptr());
     }
 }
