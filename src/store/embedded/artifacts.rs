@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::fault::{Fault, Outcome};
 use super::read::Reader;
@@ -14,17 +14,28 @@ use crate::store::{Answer, StoreError};
 const ARTIFACTS_LISTED_MAX: i64 = 10_000;
 
 impl Reader<'_> {
+    /// As of one moment, so that document and body belong together.
     pub(super) fn artifact_body(&self, id: &ArtifactId) -> Outcome {
-        let sql = "SELECT document, body FROM artifacts WHERE identifier = ?1 AND decoded_sha256 = ?2";
+        let moment = self.sql.unchecked_transaction()?;
+        let body = self.body(id)?;
+        moment.commit()?;
+        let found = body.map(|(bytes, encoded_sha256)| ArtifactBody::found(bytes, &encoded_sha256));
+        Ok(Answer::ArtifactBody(found))
+    }
+
+    /// The body, read into the memory that all will share: SQLite makes no copy of its own. And its hash as the document
+    /// has it.
+    fn body(&self, id: &ArtifactId) -> Result<Option<(Arc<[u8]>, String)>, Fault> {
+        let sql = "SELECT number, length(body), document FROM artifacts WHERE identifier = ?1 AND decoded_sha256 = ?2";
         let mut select = self.sql.prepare_cached(sql)?;
-        let mut rows = select.query([&id.identifier, &id.decoded_sha256])?;
-        let Some(row) = rows.next()? else { return Ok(Answer::ArtifactBody(None)) };
-        let document = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
-        let facts: ArtifactFacts = serde_json::from_str(document)?;
-        let bytes: Arc<[u8]> = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?.into();
-        // SQLite's own copy of the body goes before the hash is made
-        drop(rows);
-        Ok(Answer::ArtifactBody(Some(ArtifactBody::found(bytes, &facts.encoded_sha256))))
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let row = select.query_row([&id.identifier, &id.decoded_sha256], row).optional()?;
+        let Some((number, length, document)): Option<(i64, i64, String)> = row else { return Ok(None) };
+        let facts: ArtifactFacts = serde_json::from_str(&document)?;
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, usize::try_from(length).unwrap_or(0)).collect();
+        let place = Arc::get_mut(&mut bytes).expect("nobody else has it yet");
+        self.sql.blob_open("main", "artifacts", "body", number, true)?.read_at_exact(place, 0)?;
+        Ok(Some((bytes, facts.encoded_sha256)))
     }
 
     pub(super) fn artifacts(&self) -> Outcome {
