@@ -48,7 +48,7 @@ pub struct ArtifactFacts {
     pub created: String,
 }
 
-/// An artifact on its way to the store.
+/// An artifact, on its way to the store or as it is there.
 #[derive(Clone)]
 pub struct NewArtifact {
     /// Its document.

@@ -17,25 +17,24 @@ impl Reader<'_> {
     /// As of one moment, so that document and body belong together.
     pub(super) fn artifact_body(&self, id: &ArtifactId) -> Outcome {
         let moment = self.sql.unchecked_transaction()?;
-        let body = self.body(id)?;
+        let stored = self.artifact(id)?;
         moment.commit()?;
-        let found = body.map(|(bytes, encoded_sha256)| ArtifactBody::found(bytes, &encoded_sha256));
+        let found = stored.map(|stored| ArtifactBody::found(stored.body, &stored.facts.encoded_sha256));
         Ok(Answer::ArtifactBody(found))
     }
 
-    /// The body, read into the memory that all will share: SQLite makes no copy of its own. And its hash as the document
-    /// has it.
-    fn body(&self, id: &ArtifactId) -> Result<Option<(Arc<[u8]>, String)>, Fault> {
+    /// The body is read into the memory that all will share: SQLite makes no copy of its own.
+    fn artifact(&self, id: &ArtifactId) -> Result<Option<NewArtifact>, Fault> {
         let sql = "SELECT number, length(body), document FROM artifacts WHERE identifier = ?1 AND decoded_sha256 = ?2";
         let mut select = self.sql.prepare_cached(sql)?;
         let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         let row = select.query_row([&id.identifier, &id.decoded_sha256], row).optional()?;
         let Some((number, length, document)): Option<(i64, i64, String)> = row else { return Ok(None) };
         let facts: ArtifactFacts = serde_json::from_str(&document)?;
-        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, usize::try_from(length).unwrap_or(0)).collect();
-        let place = Arc::get_mut(&mut bytes).expect("nobody else has it yet");
+        let mut body: Arc<[u8]> = std::iter::repeat_n(0, usize::try_from(length).unwrap_or(0)).collect();
+        let place = Arc::get_mut(&mut body).expect("nobody else has it yet");
         self.sql.blob_open("main", "artifacts", "body", number, true)?.read_at_exact(place, 0)?;
-        Ok(Some((bytes, facts.encoded_sha256)))
+        Ok(Some(NewArtifact { facts, body }))
     }
 
     pub(super) fn artifacts(&self) -> Outcome {
