@@ -226,6 +226,9 @@ impl Fleet {
         self.keys.bind(keys_max);
         self.tokens.bind(keys_max);
         self.artifacts.bind(server.cache.bytes_max);
+        if server.pgp != self.config.server.pgp {
+            self.pgp_key = None;
+        }
         // it has its level from when it was made
         self.gzip = None;
         self.config = config;

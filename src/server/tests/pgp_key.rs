@@ -2,9 +2,11 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::world::{Reply, World};
+use crate::config::Config;
 use crate::connection::{ConnectionId, Listener};
 use crate::server::Event;
 use crate::slots::SlotId;
@@ -77,6 +79,18 @@ fn all_who_ask_at_once_wait_for_one_look_and_it_is_good_for_half_an_hour() {
     for number in 11..13 {
         assert_eq!(status(&mut world, number, "8.0.0", true), (500, "InternalServerError".into()));
     }
+}
+
+#[test]
+fn a_key_of_another_directory_is_looked_for_when_the_configuration_names_it() {
+    let (mut world, _directory) = with_key("the key");
+    assert_eq!(status(&mut world, 1, "9.6.0", true).0, 200);
+    let (_, other) = with_key("another key");
+    let mut config = Config::clone(&world.server.fleet().config);
+    config.server.pgp.dir = other.path().to_owned();
+    world.tell(Event::Configured(Arc::new(config)));
+    let connection = ask(&mut world, 2, "9.6.0", true);
+    assert!(world.read_text(connection).ends_with("another key"));
 }
 
 #[test]
