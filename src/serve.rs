@@ -138,7 +138,8 @@ fn settings(config: &Config, own: Option<&OwnCertificates>) -> Settings {
     let server = &config.server;
     Settings {
         external: Address { host: server.host.clone(), port: server.port },
-        internal: Some(Address { host: "localhost".into(), port: server.internal_port }),
+        internal: (!server.listens_once())
+            .then(|| Address { host: "localhost".into(), port: server.internal_port }),
         admin_socket: Some(config.data_directory.join(ADMIN_SOCKET)),
         metrics: metrics_door(config),
         tls: tls(config, own),

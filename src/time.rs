@@ -19,6 +19,25 @@ pub struct Now {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
+/// The time of answers as HTTP tells it, written once a second.
+#[derive(Debug, Default)]
+pub struct HttpDate {
+    second: i64,
+    text: String,
+}
+
+impl HttpDate {
+    /// The text for this moment.
+    pub fn at(&mut self, wall: Timestamp) -> &str {
+        let second = wall.0.div_euclid(1_000);
+        if self.text.is_empty() || second != self.second {
+            self.second = second;
+            self.text = wall.http_date();
+        }
+        &self.text
+    }
+}
+
 /// A time that never comes: the deadline of what has none.
 pub const NEVER: Duration = Duration::MAX;
 
@@ -33,6 +52,14 @@ impl Timestamp {
     pub fn rfc3339_millis(self) -> String {
         let format =
             format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+        self.date_time().format(format).unwrap_or_default()
+    }
+
+    /// How HTTP tells the time of an answer (IMF-fixdate, RFC 9110, 5.6.7).
+    pub fn http_date(self) -> String {
+        let format = format_description!(
+            "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+        );
         self.date_time().format(format).unwrap_or_default()
     }
 
@@ -66,6 +93,14 @@ mod tests {
     fn whole_seconds_in_utc() {
         assert_eq!(Timestamp(1_700_000_000_999).rfc3339(), "2023-11-14T22:13:20Z");
         assert_eq!(Timestamp(1_700_000_000_999).rfc3339_millis(), "2023-11-14T22:13:20.999Z");
+    }
+
+    #[test]
+    fn a_date_as_http_has_it() {
+        assert_eq!(Timestamp(784_111_777_000).http_date(), "Sun, 06 Nov 1994 08:49:37 GMT");
+        let mut date = HttpDate::default();
+        assert_eq!(date.at(Timestamp(784_111_777_999)), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(date.at(Timestamp(784_111_778_000)), "Sun, 06 Nov 1994 08:49:38 GMT");
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct EnrollRequest {
     pub tags: Vec<String>,
 }
 
+/// Elasticsearch takes no longer id of a document; and the agent has to get it into the head of each request.
+const ID_BYTES_MAX: usize = 512;
 const KINDS: [&str; 3] = ["PERMANENT", "EPHEMERAL", "TEMPORARY"];
 
 impl EnrollRequest {
@@ -38,9 +40,13 @@ impl EnrollRequest {
             Ok(fields.optional::<String>(name)?.filter(|text| !text.is_empty()))
         };
         let (local_metadata, tags) = metadata(&fields)?;
+        let id = text("id")?;
+        if id.as_ref().is_some_and(|id| id.len() > ID_BYTES_MAX) {
+            return Err(ApiError::bad(format!("id: at most {ID_BYTES_MAX} bytes")));
+        }
         Ok(EnrollRequest {
             kind,
-            id: text("id")?,
+            id,
             replace_token: text("replace_token")?,
             enrollment_id: text("enrollment_id")?,
             local_metadata,

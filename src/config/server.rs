@@ -1,5 +1,6 @@
 //! `inputs.0.server`: listeners, timeouts, batches and features (config.md, Keys).
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -141,12 +142,26 @@ pub struct GracefulForceUnenroll {
 }
 
 impl Server {
-    /// The addresses to listen on, `HOST:PORT`: the external one, then the internal one unless it
-    /// is the same.
+    /// The addresses to listen on, `HOST:PORT`: the external one, then the internal one unless the external one is there
+    /// too.
     pub fn addresses(&self) -> Vec<String> {
         let external = address(&self.host, self.port);
         let internal = address("localhost", self.internal_port);
-        if external == internal { vec![external] } else { vec![external, internal] }
+        if self.listens_once() { vec![external] } else { vec![external, internal] }
+    }
+
+    /// Whether who calls localhost at the internal port reaches the external listener.
+    pub fn listens_once(&self) -> bool {
+        let ip = self.host.parse::<IpAddr>();
+        let is_local = match ip {
+            Ok(ip) => {
+                ip.is_unspecified()
+                    || ip == IpAddr::V4(Ipv4Addr::LOCALHOST)
+                    || ip == IpAddr::V6(Ipv6Addr::LOCALHOST)
+            }
+            Err(_) => self.host.is_empty() || self.host.eq_ignore_ascii_case("localhost"),
+        };
+        is_local && self.port == self.internal_port
     }
 }
 

@@ -48,6 +48,8 @@ pub struct Parked {
     pub ends_at: Duration,
     /// Accept-Encoding allows gzip.
     pub gzip: bool,
+    /// It was here before something came for it.
+    pub rests: bool,
 }
 
 /// All seats.
@@ -194,6 +196,13 @@ impl Lot {
         self.seats.len()
     }
 
+    /// Nothing was there for it when it came: from now on it rests.
+    pub fn rest(&mut self, id: SeatId) {
+        if let Some(parked) = self.seats.get_mut(id).and_then(|seat| seat.parked.as_mut()) {
+            parked.rests = true;
+        }
+    }
+
     /// Whether nobody is here.
     pub fn is_empty(&self) -> bool {
         self.seats.is_empty()
@@ -236,6 +245,7 @@ mod tests {
             connection: ConnectionId { index, generation: 1 },
             ends_at: Duration::from_secs(300),
             gzip: true,
+            rests: false,
         }
     }
 

@@ -32,7 +32,7 @@ use crate::metrics::Counters;
 use crate::model::raw::Raw;
 use crate::model::{Action, ApiKey, EnrollmentToken, KeyMaking};
 use crate::store::ClusterFacts;
-use crate::time::Now;
+use crate::time::{HttpDate, Now};
 
 use artifacts::Artifacts;
 use beats::Beats;
@@ -78,6 +78,8 @@ pub struct Fleet {
     pub rollout: ServingQueue,
     /// Seats that are to get actions.
     pub action_queue: ServingQueue,
+    /// Seats that could not be served because of the store; tried again with the next sweep.
+    late: Vec<SeatId>,
     /// Actions up to here are found by a search.
     checkpoint: i64,
     /// Whether the watch has told of actions yet.
@@ -92,6 +94,8 @@ pub struct Fleet {
     pub strikes: Strikes,
     /// How the store does.
     pub health: Health,
+    /// The time as answers tell it.
+    pub date: HttpDate,
     /// What the store is, where it is a cluster and as far as it is known.
     pub cluster: Option<ClusterFacts>,
     /// Enrollment tokens by key id.
@@ -185,6 +189,7 @@ impl Fleet {
             policies: Policies::default(),
             rollout: ServingQueue::new(limits.policy),
             action_queue: ServingQueue::new(limits.action),
+            late: Vec::new(),
             checkpoint: -1,
             told: false,
             beats: Beats::new(&hashing),
@@ -192,6 +197,7 @@ impl Fleet {
             admission: Admission::new(limits),
             strikes: Strikes::new(config.server.feature_flags.graceful_force_unenroll.bytes_max),
             health: Health::default(),
+            date: HttpDate::default(),
             cluster: None,
             tokens: Cache::new(keys_max, &hashing),
             ack_tokens: Cache::new(ACK_TOKENS_MAX, &hashing),
@@ -299,6 +305,20 @@ impl Fleet {
         self.told = true;
     }
 
+    /// What has come for this seat is tried again later: the store does not give what is needed for it.
+    pub fn serve_later(&mut self, seat: SeatId) {
+        self.late.push(seat);
+    }
+
+    /// Tries again for whom it is time.
+    pub fn try_late_seats_again(&mut self) {
+        for id in std::mem::take(&mut self.late) {
+            let Some(seat) = self.lot.get(id) else { continue };
+            let queue = if seat.actions().is_empty() { &mut self.rollout } else { &mut self.action_queue };
+            queue.append([id]);
+        }
+    }
+
     /// The actions there are now are another index's: whoever is here has none of them.
     pub fn actions_start_over(&mut self) {
         self.checkpoint = -1;
@@ -306,10 +326,9 @@ impl Fleet {
         self.ack_tokens.clear();
     }
 
-    /// The `_seq_no` up to which an agent has its actions, by what its document says; for one whose token is not known. A
-    /// document that names more than there is speaks of an index that is gone.
-    pub fn actions_known(&self, stored: i64) -> i64 {
-        if self.told && stored > self.checkpoint { -1 } else { stored }
+    /// Whether a document names an action beyond all that were told: our news lag, or it speaks of an index that is gone.
+    pub fn is_beyond_news(&self, stored: i64) -> bool {
+        self.told && stored > self.checkpoint
     }
 
     /// Everything up to this `_seq_no` has been told; -1 at the start.

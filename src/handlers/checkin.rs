@@ -19,6 +19,7 @@ use crate::model::raw::Raw;
 use crate::model::{Agent, Detail, Fingerprint, Patch};
 use crate::store::{ActionLookup, Answer, Operation};
 use crate::task::{Cx, Outcome};
+use crate::time::Timestamp;
 
 const ACK_TOKEN_LIVES: Duration = Duration::from_secs(24 * 3_600);
 
@@ -62,7 +63,14 @@ async fn check_in_agent(cx: &Cx, request: &Request, agent: Box<Agent>) -> Result
         // boxed: it is rare
         Has::Unknown(revision_idx) => Box::pin(look_for_revision(cx, &agent.policy_id, revision_idx)).await,
     };
-    let after = acknowledged.unwrap_or_else(|| cx.fleet(|fleet| fleet.actions_known(agent.action_seq_no)));
+    let after = match acknowledged {
+        Some(seq_no) => seq_no,
+        None if cx.fleet(|fleet| fleet.is_beyond_news(agent.action_seq_no)) => {
+            // boxed: it is rare
+            Box::pin(actions_had(cx, agent.action_seq_no)).await
+        }
+        None => agent.action_seq_no,
+    };
     // 5. the seat comes first: what happens from here on is kept in it
     let ignores_policy = cx.fleet(|fleet| fleet.config.server.feature_flags.ignore_checkin_policy_id);
     let poll_timeout = said.poll_timeout;
@@ -70,7 +78,8 @@ async fn check_in_agent(cx: &Cx, request: &Request, agent: Box<Agent>) -> Result
         // boxed: it is rare, and its arguments would be held by every check-in
         Box::pin(changes_of_large(cx, agent, said, version, acknowledged, ignores_policy)).await?
     } else {
-        let changes = update(&agent, &said, &version, acknowledged, ignores_policy)?;
+        let at = cx.now().wall;
+        let changes = update(&agent, &said, &version, acknowledged, ignores_policy, at)?;
         (agent, changes)
     };
     let seat = cx.fleet(|fleet| fleet.claim(&agent.id, &agent.policy_id, revision_idx, after));
@@ -178,6 +187,15 @@ async fn look_for_revision(cx: &Cx, policy_id: &str, revision_idx: i64) -> i64 {
     }
 }
 
+/// The `_seq_no` up to which an agent has its actions whose document names one that we have not heard of: another server was
+/// told of it first, unless the index itself has not come so far. Then it is another one, and the agent has nothing of it.
+async fn actions_had(cx: &Cx, stored: i64) -> i64 {
+    match cx.lookup(Operation::ActionsCheckpoint).await {
+        Ok(Answer::SeqNo(Some(checkpoint))) if checkpoint < stored => -1,
+        _ => stored,
+    }
+}
+
 /// Whether there is too much to look at for the loop.
 fn is_large(said: &CheckInRequest) -> bool {
     let bytes = |raw: &Option<Raw>| raw.as_ref().map_or(0, |raw| raw.get().len());
@@ -193,23 +211,26 @@ async fn changes_of_large(
     acknowledged: Option<i64>,
     ignores_policy: bool,
 ) -> Result<(Box<Agent>, Patch), ApiError> {
+    let at = cx.now().wall;
     let work = move || {
-        let changes = update(&agent, &said, &version, acknowledged, ignores_policy);
+        let changes = update(&agent, &said, &version, acknowledged, ignores_policy, at);
         changes.map(|changes| (agent, changes))
     };
     cx.work(work).await.ok_or(ApiError::Internal)?
 }
 
-/// Step 4: an agent that says that it runs the newest revision has no use for keys that were replaced, even if its
-/// acknowledgement was lost.
+/// Step 4: an agent that says that it runs the newest revision has no use for keys that were replaced nor for what only an
+/// older one needed, even if its acknowledgement was lost or is yet to come.
 fn has_old_keys(cx: &Cx, agent: &Agent, said: &CheckInRequest) -> bool {
-    let has_any = agent.outputs.values().any(|output| !output.to_retire_api_key_ids.is_empty());
-    has_any
+    let Some((policy_id, revision_idx)) = &said.policy else { return false };
+    let is_news =
+        agent.agent_policy_id.as_ref() != Some(policy_id) || agent.policy_revision_idx != *revision_idx;
+    let has_keys = agent.outputs.values().any(|output| !output.api_key_id.is_empty());
+    let has_retired = agent.outputs.values().any(|output| !output.to_retire_api_key_ids.is_empty());
+    (has_retired || (has_keys && is_news))
         && cx.fleet(|fleet| {
             let newest = fleet.policies.newest(&agent.policy_id).map(|revision| revision.revision_idx);
-            let is_newest =
-                |(policy_id, idx): &(String, i64)| *policy_id == agent.policy_id && Some(*idx) == newest;
-            fleet.makes_output_keys() && said.policy.as_ref().is_some_and(is_newest)
+            fleet.makes_output_keys() && *policy_id == agent.policy_id && Some(*revision_idx) == newest
         })
 }
 
@@ -227,10 +248,16 @@ fn update(
     version: &str,
     acknowledged: Option<i64>,
     ignores_policy: bool,
+    at: Timestamp,
 ) -> Result<Patch, ApiError> {
     let mut patch = Patch::new();
     if let Some(info) = agent.agent.as_ref().filter(|info| info.version != version) {
         patch = patch.set("agent", serde_json::json!({ "id": info.id, "version": version }));
+        // whoever tells no details says with its version that the upgrade is done, should its acknowledgement be lost
+        let tells_no_details = agent.upgrade_details.is_none() && said.upgrade_details.is_none();
+        if agent.upgrade_started_at.is_some() && tells_no_details {
+            patch = upgrade_done(patch, at);
+        }
     }
     if let Some(seq_no) = acknowledged.filter(|seq_no| *seq_no != agent.action_seq_no) {
         patch = patch.set("action_seq_no", [seq_no]);
@@ -268,6 +295,11 @@ fn update(
         .set("last_checkin_message", &said.message)
         .set("unhealthy_reason", reasons)
         .set("sequence_num", 0))
+}
+
+/// The same as the acknowledgement of an upgrade that went well.
+fn upgrade_done(patch: Patch, at: Timestamp) -> Patch {
+    patch.null("upgrade_started_at").null("upgrade_attempts").set("upgraded_at", at.rfc3339())
 }
 
 /// Rollbacks to store: those said, `[]` where some are stored and none are said.
@@ -354,7 +386,7 @@ fn park(cx: &Cx, request: &Request, seat: SeatId, asked: Option<Duration>, gzip:
         let timeouts = &fleet.config.server.timeouts;
         let poll = poll_times(asked, timeouts.checkin_long_poll, timeouts.checkin_max_poll);
         let ends_at = fleet.poll_ends_at(request.started.mono, poll, now);
-        let parked = fleet.park(seat, Parked { connection: request.connection, ends_at, gzip });
+        let parked = fleet.park(seat, Parked { connection: request.connection, ends_at, gzip, rests: false });
         // a newer check-in of this agent has the seat
         if parked { Outcome::Parked(seat) } else { Outcome::Respond(deliver::empty()) }
     })

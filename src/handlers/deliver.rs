@@ -52,14 +52,24 @@ pub async fn deliver(cx: Cx, seat: SeatId) -> Outcome {
             }
         };
         if let Err(error) = asked {
-            return refuse(&cx, seat, trouble(error));
+            return wait_or_refuse(&cx, seat, trouble(error));
         }
     }
     cx.fleet(|fleet| fleet.lot.leave(seat)).map_or(Outcome::Done, |_| Outcome::Respond(empty()))
 }
 
-fn refuse(cx: &Cx, seat: SeatId, error: ApiError) -> Outcome {
-    cx.fleet(|fleet| fleet.lot.leave(seat)).map_or(Outcome::Done, |_| Outcome::Respond(error.response()))
+/// Who came because of it is told of the trouble (checkin.md, "Policy delivery"). Who rests here stays: it would be away for
+/// one to two minutes, and is served as soon as the store gives what is needed.
+fn wait_or_refuse(cx: &Cx, seat: SeatId, error: ApiError) -> Outcome {
+    cx.fleet(|fleet| {
+        let Some(parked) = fleet.lot.get(seat).and_then(|seat| seat.parked()) else { return Outcome::Done };
+        if parked.rests && parked.ends_at > cx.now().mono {
+            fleet.serve_later(seat);
+            return Outcome::Parked(seat);
+        }
+        fleet.lot.leave(seat);
+        Outcome::Respond(error.response())
+    })
 }
 
 /// The agent's own key is good, whatever the store says: nothing here may look like a refusal.
@@ -108,12 +118,12 @@ fn step(fleet: &mut Fleet, id: SeatId, known: &Known, now: Now) -> Step {
         return Step::Ask(revision, wanted);
     };
     fleet.lot.leave(id);
-    let gzip = gzip && compresses(fleet, revision.bytes());
-    match revision.answer(&agent, &keys, gzip) {
-        Some(body) => {
+    let gzip_above = gzip_above(fleet).filter(|_| gzip);
+    match revision.answer(&agent, &keys, gzip_above) {
+        Some(answer) => {
             fleet.counters.policies_delivered += 1;
             fleet.policies.count_delivery(&revision.policy_id);
-            Step::Respond(encoded(body, gzip))
+            Step::Respond(encoded(answer.body, answer.gzip))
         }
         None => {
             ::log::error!("fleet.agent.id" = &*agent; "revision {} cannot be delivered: an exporter has no key", revision.revision_idx);
@@ -145,14 +155,16 @@ pub fn empty() -> Response {
 
 /// The answer that holds `text`, compressed if the client takes it and it is worth it.
 pub fn text(fleet: &mut Fleet, text: String, gzip: bool) -> Response {
-    if gzip && compresses(fleet, text.len()) {
+    if gzip && gzip_above(fleet).is_some_and(|bytes| text.len() > bytes) {
         return encoded(fleet.gzip(text.as_bytes()).into(), true);
     }
     encoded(text.into(), false)
 }
 
-fn compresses(fleet: &Fleet, bytes: usize) -> bool {
-    fleet.config.server.compression_level != 0 && bytes > fleet.config.server.compression_threshold
+/// The bytes above which an answer is compressed; None: never.
+fn gzip_above(fleet: &Fleet) -> Option<usize> {
+    let server = &fleet.config.server;
+    (server.compression_level != 0).then_some(server.compression_threshold)
 }
 
 fn encoded(body: Body, gzip: bool) -> Response {

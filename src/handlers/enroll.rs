@@ -129,6 +129,8 @@ pub(super) async fn enrollment_token(cx: &Cx, key: &ApiKey) -> Result<Arc<Enroll
 struct Plan {
     agent_id: String,
     replaced: Option<Box<Agent>>,
+    /// `_seq_no` of the last action that is not for it.
+    acts_after: i64,
     delete_agents: Vec<String>,
     invalidate_keys: Vec<String>,
 }
@@ -138,6 +140,7 @@ async fn plan(cx: &Cx, token: &EnrollmentToken, wanted: &EnrollRequest) -> Resul
     let mut plan = Plan {
         agent_id: wanted.id.clone().unwrap_or_default(),
         replaced: None,
+        acts_after: -1,
         delete_agents: Vec::new(),
         invalidate_keys: Vec::new(),
     };
@@ -158,7 +161,11 @@ async fn plan(cx: &Cx, token: &EnrollmentToken, wanted: &EnrollRequest) -> Resul
     };
     match namesake.filter(|namesake| !plan.delete_agents.contains(&namesake.id)) {
         None => {}
-        Some(namesake) if !namesake.active => plan.delete_agents.push(namesake.id),
+        Some(namesake) if !namesake.active => {
+            // what its former life was told, its end above all, is not for the new one
+            plan.acts_after = cx.fleet(|fleet| fleet.checkpoint()).max(namesake.action_seq_no);
+            plan.delete_agents.push(namesake.id);
+        }
         Some(namesake) => {
             check_replacement(cx, &namesake, token, wanted).await?;
             plan.invalidate_keys.push(namesake.access_api_key_id.clone());
@@ -248,7 +255,7 @@ impl Item {
             "policy_base_id": self.policy_base_id,
             "type": self.kind,
             "enrolled_at": self.enrolled_at,
-            "action_seq_no": [-1],
+            "action_seq_no": [plan.acts_after],
             "agent": agent,
         });
         let mut set = |field: &str, value: serde_json::Value| document[field] = value;

@@ -25,7 +25,8 @@ pub struct Arguments {
     pub options: Options,
 }
 
-/// Options that stand before or after a subcommand.
+// clap would show a docstring as that of each command which takes them
+#[allow(missing_docs, reason = "see above")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Options {
     /// The configuration file; without it ./fleet-server.yml is read if it is there.
@@ -312,6 +313,17 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         with_options(Arguments::command()).debug_assert();
+    }
+
+    #[test]
+    fn help_says_of_each_command_what_it_does() {
+        let help = |line: &str| read(line).unwrap_err().to_string();
+        let (all, policy, apply) = (help("--help"), help("policy --help"), help("policy apply --help"));
+        assert!(
+            all.contains("Ask the running server how it does") && all.contains("Policies: what agents run")
+        );
+        assert!(policy.starts_with("Policies: what agents run"), "{policy}");
+        assert!(policy.contains("Make a file in the format") && apply.starts_with("Make a file"), "{policy}");
     }
 
     #[test]

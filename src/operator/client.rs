@@ -14,6 +14,8 @@ use super::response;
 const SOCKET: &str = "admin.sock";
 /// The server gives up earlier itself (90 s for the store).
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(120);
+/// Whether the server is well it says at once, or it is not.
+const STATUS_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Until the server takes more of a request.
 const SEND_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Bytes of an answer; a page of a list has a few MB.
@@ -55,18 +57,27 @@ impl Client {
         self.ask("PUT", target, body.as_bytes())
     }
 
+    /// How the server does, soon or not at all.
+    pub(super) fn status(&self) -> Result<Value, Failure> {
+        self.ask_within(STATUS_WAIT_MAX, "GET", "/api/status", b"")
+    }
+
     fn ask(&self, method: &str, target: &str, body: &[u8]) -> Result<Value, Failure> {
-        let mut stream = self.connect()?;
+        self.ask_within(ANSWER_WAIT_MAX, method, target, body)
+    }
+
+    fn ask_within(&self, wait: Duration, method: &str, target: &str, body: &[u8]) -> Result<Value, Failure> {
+        let mut stream = self.connect(wait)?;
         let received = exchange(&mut stream, &request(method, target, body));
         let received =
             received.map_err(|source| Failure::Silent { directory: self.directory.clone(), source })?;
         response::json(&received)
     }
 
-    fn connect(&self) -> Result<UnixStream, Failure> {
+    fn connect(&self, wait: Duration) -> Result<UnixStream, Failure> {
         let socket = self.directory.join(SOCKET);
         let connected = UnixStream::connect(&socket).and_then(|stream| {
-            stream.set_read_timeout(Some(ANSWER_WAIT_MAX))?;
+            stream.set_read_timeout(Some(wait))?;
             stream.set_write_timeout(Some(SEND_WAIT_MAX))?;
             Ok(stream)
         });

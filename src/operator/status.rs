@@ -13,7 +13,7 @@ use super::value::{NOTHING, text};
 
 /// Asks and tells.
 pub(super) fn run<W: Write>(client: &Client, output: &mut Output<W>) -> Result<ExitCode, Failure> {
-    let status = match client.get("/api/status") {
+    let status = match client.status() {
         Err(failure) if failure.is_unreachable() => {
             // there is nobody to tell that nobody listens
             let _ = writeln!(std::io::stderr(), "fleet-server: {failure}");

@@ -109,7 +109,8 @@ impl Exchange {
         self.body = None;
         self.log(response.status, &request_id, now);
         self.count(&response, &mut fleet.counters, listener);
-        let response = response.header("X-Request-Id", request_id);
+        let response =
+            response.header("X-Request-Id", request_id).header("Date", fleet.date.at(now.wall).to_owned());
         let mut response =
             if self.versioned { response.header("Elastic-Api-Version", API_VERSION) } else { response };
         response.close |= fleet.stopping;

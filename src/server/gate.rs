@@ -1,6 +1,7 @@
 //! Who may begin a request while the store is busy. Clients that come all at once wait outside, their bytes in the kernel,
 //! until those inside have got on: what a request holds while it waits for the store is held by a few hundred, not by all.
-//! Nobody waits long: a store that hangs lets more and more in, and the operator and the supervising agent never wait.
+//! Nobody waits long: while the store answers, those outside follow those inside; one that hangs lets more and more in; and the
+//! operator and the supervising agent never wait.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,7 +14,10 @@ use crate::http::Phase;
 
 /// Store operations waiting or under way from which on further requests wait outside.
 const OPERATIONS_BUSY: usize = 256;
-/// Even if the store answers nothing (it hangs, or those inside need it not), some are let in after this time...
+/// A store that has answered nothing for so long (it hangs, or those inside need it not) is waited for no longer: from then on
+/// some are let in again and again. A cluster that is busy answers more often than that.
+const SILENCE_MAX: Duration = Duration::from_millis(500);
+/// This far apart...
 const LET_IN_EVERY: Duration = Duration::from_millis(20);
 /// ...so many.
 const LET_IN_AT_ONCE: usize = 64;
@@ -52,7 +56,7 @@ impl Server {
         };
         if !std::mem::replace(&mut connection.outside, true) {
             if self.gate.outside.is_empty() {
-                self.gate.opens_at = self.now.mono + LET_IN_EVERY;
+                self.gate.opens_at = self.now.mono + SILENCE_MAX;
             }
             self.gate.outside.push_back(id);
             self.forget_those_gone();
@@ -91,6 +95,7 @@ impl Server {
     /// Operations were answered: as many may come in, as far as there is room.
     pub(super) fn let_in_for(&mut self, answers: usize) {
         self.let_in(answers.min(self.room()));
+        self.gate.opens_at = self.now.mono + SILENCE_MAX;
     }
 
     /// Everybody may come in: the server stops. Whether anybody was outside.
@@ -111,6 +116,7 @@ impl Server {
     pub(super) fn let_in_late(&mut self) {
         if self.gate_opens_at().is_some_and(|at| at <= self.now.mono) {
             self.let_in(LET_IN_AT_ONCE);
+            self.gate.opens_at = self.now.mono + LET_IN_EVERY;
         }
     }
 
@@ -136,9 +142,6 @@ impl Server {
             if !is_socket {
                 self.set_deadline(id, self.end_of(time));
             }
-        }
-        if left < most {
-            self.gate.opens_at = self.now.mono + LET_IN_EVERY;
         }
         if self.gate.outside.is_empty() {
             self.gate.outside = VecDeque::new();

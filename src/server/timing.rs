@@ -129,6 +129,10 @@ impl Server {
             self.answer_now(connection, deliver::empty());
             return;
         }
+        if self.connections.get(connection).is_some_and(|connection| connection.stage == Stage::Parked(seat))
+        {
+            self.fleet_mut().lot.rest(seat);
+        }
         self.watch_seat(seat, parked.ends_at);
     }
 
@@ -166,6 +170,7 @@ impl Server {
         for undo in std::mem::take(&mut self.fleet_mut().unfinished_undos) {
             self.spawn(None, |cx| Box::pin(enroll::undo_again(cx, undo)));
         }
+        self.fleet_mut().try_late_seats_again();
         for policy in self.fleet_mut().policies.take_late(now) {
             self.spawn(None, |cx| Box::pin(policy::publish(cx, policy)));
         }

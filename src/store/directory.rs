@@ -42,10 +42,18 @@ pub enum DirectoryError {
 
 impl DirectoryLock {
     /// Makes `directory` (mode 0700) where it is missing, and takes the file `lock` in it. The mode of a directory that
-    /// was there is its owner's business.
+    /// was there is its owner's business, who may keep other things in it too: others are told of, not shut out.
     pub fn take(directory: &Path) -> Result<Self, DirectoryError> {
         let unusable = |source| DirectoryError::Unusable { path: directory.to_owned(), source };
         DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory).map_err(unusable)?;
+        let mode = fs::metadata(directory).map_err(unusable)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            log::warn!(
+                "other users may enter the data directory {} (mode {mode:04o}): 0700 keeps them out; the files in it are \
+                 ours alone",
+                directory.display()
+            );
+        }
         // a parent that may be entered but not listed cannot be synced, and need not be ours
         let _ = sync_names(directory);
         let file = open_private(&directory.join("lock")).map_err(unusable)?;

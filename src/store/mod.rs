@@ -82,7 +82,7 @@ pub struct ClusterFacts {
     /// Whether it tells changes by its fleet module; otherwise its statistics are looked at.
     pub fleet_module: bool,
     /// Whether Kibana, with saved objects of its own, writes policies to it.
-    pub holds_kibana: bool,
+    pub holds_kibana: Option<bool>,
 }
 
 impl ClusterFacts {

@@ -17,6 +17,7 @@ impl Operation {
             PendingActions { .. } => "pending_actions",
             ActionById(_) => "action_by_id",
             ActionSeqNo(_) => "action_seq_no",
+            ActionsCheckpoint => "actions_checkpoint",
             Enroll(_) => "enroll",
             CreateAgent { .. } => "create_agent",
             UndoEnrollment { .. } => "undo_enrollment",

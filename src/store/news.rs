@@ -27,6 +27,8 @@ struct Marks {
     /// What was last said of the store's health, if it is yet to be told.
     health: Option<Result<(), String>>,
     failing: bool,
+    /// Why it fails for good.
+    damage: Option<String>,
     closed: bool,
 }
 
@@ -76,9 +78,20 @@ impl News {
     /// Writing works, or does not; told when that changes.
     pub(super) fn health(&self, health: Result<(), &str>) {
         let mut marks = self.lock();
-        if marks.failing != health.is_err() {
+        if marks.failing != health.is_err() && marks.damage.is_none() {
             marks.failing = health.is_err();
             marks.health = Some(health.map_err(str::to_owned));
+            self.bell.notify_all();
+        }
+    }
+
+    /// Something that is kept cannot be read any more; told once. That other things work does not end it.
+    pub(super) fn damaged(&self, reason: &str) {
+        let mut marks = self.lock();
+        if marks.damage.is_none() {
+            marks.failing = false;
+            marks.damage = Some(reason.to_owned());
+            marks.health = Some(Err(reason.to_owned()));
             self.bell.notify_all();
         }
     }

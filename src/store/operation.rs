@@ -45,6 +45,8 @@ pub enum Operation {
     ActionById(String),
     /// `_seq_no` of an action document by `_id`: `Answer::SeqNo`.
     ActionSeqNo(String),
+    /// The highest `_seq_no` that the index of actions has given to anything, -1 for none, as of this moment: `Answer::SeqNo`.
+    ActionsCheckpoint,
 
     /// Makes the access key and writes the agent document, all or nothing: `Answer::Key`.
     Enroll(Box<Enrollment>),
@@ -304,7 +306,7 @@ impl Operation {
             Authenticate(_) | AgentById(_) | AgentByEnrollmentId(_) | TokenByKey(_) => Lane::Read,
             AgentByAccessKey(_) | Secrets(_) => Lane::Read,
             ArtifactBody(_) => Lane::Artifacts,
-            PendingActions { .. } | ActionById(_) | ActionSeqNo(_) => Lane::Search,
+            PendingActions { .. } | ActionById(_) | ActionSeqNo(_) | ActionsCheckpoint => Lane::Search,
             Enroll(_) | CreateAgent { .. } | UndoEnrollment { .. } | UpdateAgent { .. } => Lane::Write,
             CheckIn { .. } | Heartbeats { .. } => Lane::Write,
             PolicyAcknowledged { .. } | CreateResult(_) | InvalidateKeys(_) | SetSecret(_) => Lane::Write,

@@ -3,7 +3,7 @@
 use fleet_server::model::Patch;
 use serde_json::{Value, json};
 
-use crate::support::{Agent, Installation, Options, Response, Server, online};
+use crate::support::{Agent, Installation, Options, Response, Server, event, online};
 
 /// A cheap hash: the cost is not what is tested.
 fn plain() -> Server {
@@ -207,6 +207,27 @@ fn an_inactive_agent_is_replaced_without_a_token() {
     assert_eq!(agent.id, "x");
     server.check_in(&agent, &online()).ok();
     assert!(server.stop().agent("x").active);
+}
+
+#[test]
+fn an_agent_enrolled_again_is_not_told_the_end_of_its_former_life() {
+    let server = plain();
+    let former = server.enrol_saying(&json!({ "type": "PERMANENT", "id": "x" }));
+    server.settle(&former);
+    let mut parked = server.park(&former);
+    let action = server.order_unenroll("x");
+    assert_eq!(parked.response().ok()["actions"][0]["id"], action);
+    server.ask(&former.acks(&[event(&action, &former)])).ok();
+    let agent = server.enrol_saying(&json!({ "type": "PERMANENT", "id": "x" }));
+    assert_eq!(server.told(&agent, &online())["actions"][0]["type"], "POLICY_CHANGE");
+}
+
+#[test]
+fn an_id_that_no_request_could_hold_is_refused() {
+    let server = plain();
+    let saying = |bytes: usize| enrol(&server, &json!({ "type": "PERMANENT", "id": "x".repeat(bytes) }));
+    saying(512).ok();
+    saying(513).is_error(400, "BadRequest");
 }
 
 #[test]

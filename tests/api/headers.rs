@@ -113,6 +113,7 @@ fn a_method_that_nobody_knows_is_not_allowed() {
     let answer = plain().ask(&Request::new("BREW", "/api/status"));
     assert_eq!((answer.status, answer.header("Allow")), (405, Some("GET")));
     assert!(answer.header("X-Request-Id").is_some());
+    assert!(answer.header("Date").is_some_and(|date| date.ends_with(" GMT")), "{:?}", answer.header("Date"));
 }
 
 #[test]

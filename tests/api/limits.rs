@@ -347,3 +347,21 @@ fn an_answer_of_1024_bytes_is_plain_and_one_of_1025_gzipped() {
         assert_eq!(server.check_in(&agent, &online()).header("Content-Encoding"), None);
     }
 }
+
+#[test]
+fn a_policy_answer_of_1024_bytes_is_plain_and_one_of_1025_gzipped() {
+    let server = plain();
+    let agent = server.settled();
+    let answer_with = |padding: usize, encoding: &str| {
+        let output = json!({ "type": "elasticsearch", "hosts": ["http://h:9200"] });
+        let padded = json!({ "outputs": { "default": output }, "inputs": [], "agent": { "text": "x".repeat(padding) } });
+        let before = server.apply("default", &padded) - 1;
+        let said = json!({ "status": "online", "agent_policy_id": "default", "policy_revision_idx": before });
+        server.ask(&agent.check_in(&said).header("Accept-Encoding", encoding))
+    };
+    let bytes = answer_with(0, "identity").body.len();
+    for (wanted, coding) in [(1_024, None), (1_025, Some("gzip"))] {
+        let answer = answer_with(wanted - bytes, "gzip");
+        assert_eq!((answer.body.len(), answer.header("Content-Encoding")), (wanted, coding));
+    }
+}

@@ -93,3 +93,14 @@ fn watching_an_upgrade_ends_its_attempts() {
     server.check_in(&agent, &details("UPG_WATCHING", &Value::Null)).ok();
     assert!(!server.stop().agent(&agent.id).has_upgrade_attempts);
 }
+
+#[test]
+fn a_version_says_that_the_upgrade_is_done_if_its_acknowledgement_was_lost() {
+    let begun = Patch::new().set("upgrade_started_at", "2026-01-01T00:00:00Z").null("upgraded_at");
+    let (server, agent) = upgrading(&begun);
+    let online = json!({ "status": "online" });
+    server.check_in(&agent, &online).ok();
+    server.ask(&agent.check_in(&online).with("User-Agent", "elastic agent v9.6.1")).ok();
+    let stored = server.stop().agent(&agent.id);
+    assert!(stored.upgrade_started_at.is_none() && stored.upgraded_at.is_some());
+}

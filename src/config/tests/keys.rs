@@ -49,6 +49,10 @@ fn a_port_as_agents_send_it() {
 #[test]
 fn equal_addresses_are_one_listener() {
     assert_eq!(of(&server("host: localhost\nport: 8221")).addresses(), ["localhost:8221"]);
+    for host in ["127.0.0.1", "0.0.0.0", "LOCALHOST", "'::'", "'::1'"] {
+        assert_eq!(of(&server(&format!("host: {host}\nport: 8221"))).addresses().len(), 1, "{host}");
+    }
+    assert_eq!(of(&server("host: 192.0.2.1\nport: 8221")).addresses().len(), 2);
     assert_eq!(of(&nothing()).addresses(), ["0.0.0.0:8220", "localhost:8221"]);
 }
 

@@ -113,6 +113,15 @@ struct Parts {
     offer: Option<Offer>,
 }
 
+/// An agent's answer.
+#[derive(Debug)]
+pub struct RevisionAnswer {
+    /// Its bytes.
+    pub body: Body,
+    /// Whether they are compressed.
+    pub gzip: bool,
+}
+
 impl Revision {
     /// Renders a stored revision with these secrets; `key_making`: for which outputs agents get keys of their own. Takes
     /// about a millisecond for 30 kB: worker's work.
@@ -133,17 +142,19 @@ impl Revision {
     }
 
     /// The whole answer to the check-in of `agent`, with its keys in the order of [`Revision::needs`]. `None` if one is
-    /// missing without which there is no answer.
-    pub fn answer(&self, agent: &str, keys: &[Option<ApiKey>], gzip: bool) -> Option<Body> {
+    /// missing without which there is no answer. `gzip_above`: the bytes above which it is compressed, None for never.
+    pub fn answer(
+        &self,
+        agent: &str,
+        keys: &[Option<ApiKey>],
+        gzip_above: Option<usize>,
+    ) -> Option<RevisionAnswer> {
         let own = self.tail.fill(agent, keys)?;
+        let gzip = gzip_above.is_some_and(|bytes| self.plain.len() + own.len() > bytes);
         let (shared, own) =
             if gzip { (&self.deflated, gzip::tail(self.checksum, &own)?) } else { (&self.plain, own) };
-        Some([Segment::Shared(shared.clone()), Segment::Owned(own)].into_iter().collect())
-    }
-
-    /// Bytes of the shared prefix, uncompressed: the length that the compression threshold is held against.
-    pub fn bytes(&self) -> usize {
-        self.plain.len()
+        let body = [Segment::Shared(shared.clone()), Segment::Owned(own)].into_iter().collect();
+        Some(RevisionAnswer { body, gzip })
     }
 }
 

@@ -47,8 +47,8 @@ fn key(text: &str) -> Option<ApiKey> {
 
 /// The policy in an answer, which is the same compressed.
 fn delivered(revision: &Revision, agent: &str, keys: &[Option<ApiKey>]) -> Value {
-    let plain = bytes(&revision.answer(agent, keys, false).unwrap());
-    assert_eq!(inflated(&bytes(&revision.answer(agent, keys, true).unwrap())), plain);
+    let plain = bytes(&revision.answer(agent, keys, None).unwrap().body);
+    assert_eq!(inflated(&bytes(&revision.answer(agent, keys, Some(0)).unwrap().body)), plain);
     let mut answer: Value = serde_json::from_slice(&plain).unwrap();
     assert_eq!(answer["actions"][0]["agent_id"], agent);
     answer["actions"][0]["data"]["policy"].take()
@@ -78,8 +78,8 @@ fn the_compressed_answer_inflates_to_the_plain_one() {
     let data = format!(r#"{{"outputs":{{"default":{{"type":"elasticsearch"}}}},"inputs":[{inputs}]}}"#);
     let revision = plainly(&data).unwrap();
     for agent in ["agent-1", "ein \"Agent\""] {
-        let plain = bytes(&revision.answer(agent, &[], false).unwrap());
-        let gzipped = bytes(&revision.answer(agent, &[], true).unwrap());
+        let plain = bytes(&revision.answer(agent, &[], None).unwrap().body);
+        let gzipped = bytes(&revision.answer(agent, &[], Some(0)).unwrap().body);
         assert_eq!(inflated(&gzipped), plain);
         assert!(gzipped.len() < plain.len() / 4);
         let answer: Value = serde_json::from_slice(&plain).unwrap();
@@ -140,7 +140,7 @@ fn an_output_whose_key_could_not_be_made_is_told_without_one() {
     let outputs = delivered(&revision, "a", &[key("i:s"), None])["outputs"].take();
     assert_eq!(outputs["default"]["api_key"], "i:s");
     assert!(outputs["far"].get("api_key").is_none() && outputs["far"]["hosts"].is_array());
-    assert!(revision.answer("a", &[key("i:s")], false).is_none(), "a key is missing altogether");
+    assert!(revision.answer("a", &[key("i:s")], None).is_none(), "a key is missing altogether");
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn exporters_carry_the_key_of_their_output_encoded() {
         policy["exporters"],
         json!({"elasticsearch/default": {"api_key": "aTpz"}, "elasticsearch/far": {"endpoints": ["e"], "api_key": "ajp0"}})
     );
-    assert!(revision.answer("a", &[key("i:s"), None], false).is_none());
+    assert!(revision.answer("a", &[key("i:s"), None], None).is_none());
     for exporter in ["elasticsearch", "elasticsearch/queue", "elasticsearch/none", "otlp/default"] {
         data["exporters"] = json!({exporter: {}});
         assert_eq!(with_keys(&data).unwrap_err(), RenderError::Exporter { exporter: exporter.into() });
@@ -273,8 +273,8 @@ fn many_outputs_are_deflated_for_each_agent() {
     }
     let revision = with_keys(&data).unwrap();
     let keys: Vec<_> = (0..300).map(|n| key(&format!("id{n}:secret"))).collect();
-    let plain = bytes(&revision.answer("a", &keys, false).unwrap()).len();
-    let gzipped = bytes(&revision.answer("a", &keys, true).unwrap()).len();
+    let plain = bytes(&revision.answer("a", &keys, None).unwrap().body).len();
+    let gzipped = bytes(&revision.answer("a", &keys, Some(0)).unwrap().body).len();
     assert!(gzipped < plain / 3, "{gzipped} of {plain}");
     let last = revision.needs.iter().position(|need| need.output == "output-299").unwrap();
     let delivered = delivered(&revision, "a", &keys);

@@ -19,9 +19,10 @@ use crate::model::raw::Raw;
 use crate::task::Cx;
 use crate::time::Timestamp;
 
-/// The agents that `kuery` names.
+/// The agents that `kuery` names. `showInactive` is Kibana's, and may be given: none are hidden here.
 pub(super) async fn list(cx: Cx, request: Request) -> Answered {
-    let query = Query::read(&request.head, &["kuery", "page", "perPage", "searchAfter"])?;
+    let query = Query::read(&request.head, &["kuery", "page", "perPage", "searchAfter", "showInactive"])?;
+    query.flag("showInactive")?;
     let filter = Filter::parse(query.text("kuery").unwrap_or_default())?;
     let after = query.text("searchAfter");
     let mut pages =

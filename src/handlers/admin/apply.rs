@@ -32,10 +32,10 @@ pub(super) async fn apply(cx: Cx, request: Request) -> Answered {
     let id: Arc<str> = Arc::from(request.id.as_str());
     policy_text::check_id(&id).map_err(Refusal::BadRequest)?;
     let force = Query::read(&request.head, &["force"])?.flag("force")?;
-    if !force && cx.fleet(|fleet| fleet.cluster.as_ref().is_some_and(|facts| facts.holds_kibana)) {
-        return Err(Refusal::Conflict(format!(
-            "the cluster holds Kibana's saved objects, and Kibana would overwrite policy {id}: change it there, or use --force"
-        )));
+    if !force
+        && let Some(holds_kibana) = cx.fleet(|fleet| fleet.cluster.as_ref().map(|facts| facts.holds_kibana))
+    {
+        check_kibana(&id, holds_kibana)?;
     }
     let text = body(&cx, policy_text::TEXT_BYTES_MAX).await?;
     let text = cx.work(move || read(&text)).await.ok_or(Refusal::Internal)??;
@@ -56,6 +56,20 @@ pub(super) async fn apply(cx: Cx, request: Request) -> Answered {
         }
     }
     Err(Refusal::Conflict(format!("policy {id} is being changed by others all the time: try again")))
+}
+
+/// Kibana keeps policies itself, and overwrites what others write.
+fn check_kibana(id: &str, holds_kibana: Option<bool>) -> Result<(), Refusal> {
+    match holds_kibana {
+        Some(false) => Ok(()),
+        Some(true) => Err(Refusal::Conflict(format!(
+            "the cluster holds Kibana's saved objects, and Kibana would overwrite policy {id}: change it there, or use --force"
+        ))),
+        None => Err(Refusal::Conflict(format!(
+            "whether the cluster holds Kibana's saved objects cannot be found out, and Kibana would overwrite policy {id}: \
+             try again, or use --force"
+        ))),
+    }
 }
 
 fn applied(id: &str, revision_idx: i64, action: &str, warning: Option<String>) -> Answered {

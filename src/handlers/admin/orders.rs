@@ -12,7 +12,7 @@ use super::error::Refusal;
 use super::targets::{Selection, Targets};
 use super::{Answered, BODY_BYTES_MAX, answer, body, facts, read};
 use crate::api::user_agent::Version;
-use crate::handlers::Request;
+use crate::handlers::{Request, unenroll as leave};
 use crate::model::Patch;
 use crate::task::Cx;
 use crate::time::Timestamp;
@@ -35,7 +35,22 @@ pub(super) async fn upgrade(cx: Cx, request: Request) -> Answered {
 
 /// The end of the agent.
 pub(super) async fn unenroll(cx: Cx, request: Request) -> Answered {
-    give::<Unenroll>(cx, request).await
+    let wish: Unenroll = read(&body(&cx, BODY_BYTES_MAX).await?)?;
+    if wish.revoke != Some(true) {
+        return Box::pin(carry_out(cx, request, wish)).await;
+    }
+    // boxed: it is rare, and would be held by every order
+    Box::pin(unenroll_now(cx, request.id, wish.agents)).await
+}
+
+async fn unenroll_now(cx: Cx, id: String, selection: Option<Selection>) -> Answered {
+    let mut targets = Targets::find(&cx, id, selection).await?;
+    while let Some(agents) = targets.next(&cx).await? {
+        for agent in agents {
+            leave::unenroll(&cx, &agent).await?;
+        }
+    }
+    answer(&json!({}))
 }
 
 /// Another policy.
@@ -60,6 +75,11 @@ pub(super) async fn action(cx: Cx, request: Request) -> Answered {
 
 async fn give<W: Wish>(cx: Cx, request: Request) -> Answered {
     let wish: W = read(&body(&cx, BODY_BYTES_MAX).await?)?;
+    // boxed: what was read would be held twice
+    Box::pin(carry_out(cx, request, wish)).await
+}
+
+async fn carry_out(cx: Cx, request: Request, wish: impl Wish) -> Answered {
     let (order, selection) = wish.order(cx.now().wall)?;
     let order = Arc::new(order);
     if let Some(policy_id) = order.data.as_ref().and_then(|data| data["policy_id"].as_str()) {
@@ -121,6 +141,7 @@ impl Wish for Upgrade {
 #[serde(deny_unknown_fields)]
 struct Unenroll {
     agents: Option<Selection>,
+    /// Its keys are invalidated and it is inactive at once: for an agent that will never come again.
     revoke: Option<bool>,
     /// Kibana's managed policies do not exist here.
     #[serde(rename = "force")]
@@ -129,9 +150,6 @@ struct Unenroll {
 
 impl Wish for Unenroll {
     fn order(self, now: Timestamp) -> Result<(Order, Option<Selection>), Refusal> {
-        if self.revoke == Some(true) {
-            return Err(bad("revoke is not supported: agents are told to leave, and leave"));
-        }
         let mark =
             Patch::new().set("unenrollment_started_at", now.rfc3339()).set("updated_at", now.rfc3339());
         Ok((Order::new("UNENROLL", None, mark), self.agents))

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::error::Refusal;
 use super::facts::{self, AgentPages};
 use super::query::Query;
-use super::{Answered, answer};
+use super::{Answered, BODY_BYTES_MAX, answer, body, read};
 use crate::handlers::{self, Request};
 use crate::model::Policy;
 use crate::store::Operation;
@@ -52,9 +52,29 @@ pub(super) async fn full(cx: Cx, request: Request) -> Answered {
     Ok(handlers::json(format!(r#"{{"item":{}}}"#, policy.data.get())))
 }
 
+/// Kibana's way to name the policy.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Named {
+    agent_policy_id: String,
+    /// Kibana's managed policies do not exist here.
+    #[serde(rename = "force")]
+    _force: Option<bool>,
+}
+
+/// [`delete`] with the id in the body, as Kibana has it.
+pub(super) async fn delete_named(cx: Cx, request: Request) -> Answered {
+    drop(request);
+    let named: Named = read(&body(&cx, BODY_BYTES_MAX).await?)?;
+    end(cx, named.agent_policy_id).await
+}
+
 /// Deletes a policy that no active agent is on, with its enrollment tokens.
 pub(super) async fn delete(cx: Cx, request: Request) -> Answered {
-    let id = request.id;
+    end(cx, request.id).await
+}
+
+async fn end(cx: Cx, id: String) -> Answered {
     facts::policy(&cx, &id).await?;
     let agents = active_agents(&cx, Some(id.clone())).await?.remove(&id).unwrap_or_default();
     if agents > 0 {

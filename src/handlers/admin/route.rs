@@ -16,6 +16,7 @@ type Start = fn(Cx, Request) -> Handler;
 pub(super) const ROUTES: &[(&str, &str, Start)] = &[
     ("GET", "/api/status", |cx, request| handler(server_status::show(cx, request))),
     ("GET", "/api/fleet/agent_policies", |cx, request| handler(policies::list(cx, request))),
+    ("POST", "/api/fleet/agent_policies/delete", |cx, request| handler(policies::delete_named(cx, request))),
     ("GET", "/api/fleet/agent_policies/{id}", |cx, request| handler(policies::show(cx, request))),
     ("DELETE", "/api/fleet/agent_policies/{id}", |cx, request| handler(policies::delete(cx, request))),
     ("GET", "/api/fleet/agent_policies/{id}/full", |cx, request| handler(policies::full(cx, request))),

@@ -6,7 +6,11 @@ use super::world::{World, path, post};
 use crate::store::{Changes, ClusterFacts};
 
 fn cluster(version: &str) -> Changes {
-    Changes::Cluster(ClusterFacts { version: version.to_owned(), fleet_module: true, holds_kibana: false })
+    Changes::Cluster(ClusterFacts {
+        version: version.to_owned(),
+        fleet_module: true,
+        holds_kibana: Some(false),
+    })
 }
 
 /// What a check-in of a new agent of this version comes to.

@@ -1,7 +1,10 @@
 //! Requests, and the two ways of asking: one thing, or many in one request. Both ask again as long as that may help; what
 //! is asked is safe to repeat unless its request says otherwise.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+use serde::de::IgnoredAny;
 
 use super::Elastic;
 use super::client::{Client, Request, Response};
@@ -44,6 +47,24 @@ impl Elastic {
     /// The same of any cluster.
     pub(super) fn call_on(&self, client: &Client, request: &Request) -> Result<Vec<u8>, StoreError> {
         self.patiently(|| once_on(client, request))
+    }
+
+    /// The same of any cluster; `None` if it says itself that there is no such thing. A 404 of somebody in between says
+    /// nothing.
+    pub(super) fn call_on_unless_missing(
+        &self,
+        client: &Client,
+        request: &Request,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.patiently(|| {
+            let response = response_of(client, request)?;
+            match response.status {
+                200..300 => Ok(Some(response.body)),
+                404 if is_elasticsearchs(&response) => Ok(None),
+                404 => Err(Trouble::unknown("a 404 that is not the cluster's".to_owned())),
+                _ => Err(Trouble::refused(&response)),
+            }
+        })
     }
 
     /// What an attempt comes to, which is repeated as long as that may help.
@@ -98,6 +119,12 @@ impl Elastic {
             answers.into_iter().map(|answer| answer.unwrap_or_else(|| Err(Trouble::garbled("nothing"))));
         settled.map(|answer| answer.map_err(|trouble| trouble.error)).collect()
     }
+}
+
+/// Whether Elasticsearch itself has answered, as far as the body shows: it always answers with a JSON object.
+pub(super) fn is_elasticsearchs(response: &Response) -> bool {
+    serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(&response.body)
+        .is_ok_and(|fields| !fields.is_empty())
 }
 
 fn once_on(client: &Client, request: &Request) -> Single<Vec<u8>> {

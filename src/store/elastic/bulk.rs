@@ -1,6 +1,7 @@
 //! Many writes in one request, each with an answer of its own. Every write here may be repeated: it creates under an id of
 //! ours, sets fields to given values, or deletes.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,8 @@ pub(super) enum Refresh {
 
 /// One write.
 pub(super) struct Item {
+    /// Of the document.
+    id: String,
     /// The line that says what, and that with the document or the script, if there is one.
     lines: String,
     /// Why it is not sent at all.
@@ -108,6 +111,7 @@ impl Item {
     }
 
     fn new(action: &str, target: Target<'_>, body: Option<&str>) -> Self {
+        let id = target.id.to_owned();
         let refused = (!is_id(target.id)).then(|| StoreError::Failed {
             status: 400,
             reason: format!("an id of {} bytes: at least 1 and at most {ID_BYTES_MAX}", target.id.len()),
@@ -123,7 +127,7 @@ impl Item {
             }
             lines.push('\n');
         }
-        Item { lines, refused }
+        Item { id, lines, refused }
     }
 }
 
@@ -165,13 +169,19 @@ struct ItemOutcome<'a> {
 impl Elastic {
     /// Writes all, in their order, in as few requests as their size allows; what came of each in its place.
     pub(super) fn bulk(&self, items: &[Item], refresh: Refresh) -> Vec<Result<Outcome, StoreError>> {
-        let sendable: Vec<&Item> = items.iter().filter(|item| item.refused.is_none()).collect();
-        let mut sent = self.grouped(&sendable, |part| self.bulk_once(part, refresh)).into_iter();
-        let answer = |item: &Item| match &item.refused {
-            Some(error) => Err(error.clone()),
-            None => sent.next().unwrap_or_else(|| Err(Trouble::garbled("a write").error)),
-        };
-        items.iter().map(answer).collect()
+        let mut answers: Vec<Option<Result<Outcome, StoreError>>> =
+            items.iter().map(|item| item.refused.clone().map(Err)).collect();
+        for round in rounds(items) {
+            let sent: Vec<&Item> = round.iter().map(|place| &items[*place]).collect();
+            for (place, answer) in round.iter().zip(self.grouped(&sent, |part| self.bulk_once(part, refresh)))
+            {
+                answers[*place] = Some(answer);
+            }
+        }
+        answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or_else(|| Err(Trouble::garbled("a write").error)))
+            .collect()
     }
 
     /// One write.
@@ -196,16 +206,35 @@ impl Elastic {
     }
 }
 
+/// The places of what can be sent, in rounds that follow one another: of the writes to one document each has a round of its
+/// own, so that one that has to wait is not overtaken by a later one. Nearly always that is a single round.
+fn rounds(items: &[Item]) -> Vec<Vec<usize>> {
+    let mut earlier: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut rounds: Vec<Vec<usize>> = Vec::new();
+    for (place, item) in items.iter().enumerate().filter(|(_, item)| item.refused.is_none()) {
+        let round = earlier.entry(&item.id).and_modify(|round| *round += 1).or_default();
+        if rounds.len() <= *round {
+            rounds.push(Vec::new());
+        }
+        rounds[*round].push(place);
+    }
+    rounds
+}
+
 impl ItemAnswer<'_> {
     /// 404 and 409 mean something else for each kind of write: who asked for it knows.
     fn judge(self) -> Single<Outcome> {
-        let (outcome, is_update) = match self {
-            ItemAnswer::Create(outcome) | ItemAnswer::Index(outcome) | ItemAnswer::Delete(outcome) => {
-                (outcome, false)
-            }
-            ItemAnswer::Update(outcome) => (outcome, true),
+        let (outcome, is_update, makes) = match self {
+            ItemAnswer::Create(outcome) | ItemAnswer::Index(outcome) => (outcome, false, true),
+            ItemAnswer::Delete(outcome) => (outcome, false, false),
+            ItemAnswer::Update(outcome) => (outcome, true, false),
         };
         match outcome.status {
+            // there is no index that it could be written to, and the cluster makes none
+            404 if makes => {
+                let trouble = outcome.trouble(Cure::None);
+                Err(Trouble { error: StoreError::Unavailable(trouble.error.to_string()), ..trouble })
+            }
             // it met others again and again: they will be done soon
             409 if is_update => Err(outcome.trouble(Cure::Wait)),
             status @ (200..300 | 404 | 409) => Ok(Outcome { status, seq_no: outcome.seq_no }),
@@ -236,6 +265,13 @@ mod tests {
             "{\"create\":{\"_index\":\"i\",\"_id\":\"a\\n\\\"b\"}}\n{\"x\":  1,  \"y\":\"\\n\"}\n"
         );
         assert_eq!(Item::delete("i", "a").lines, "{\"delete\":{\"_index\":\"i\",\"_id\":\"a\"}}\n");
+    }
+
+    #[test]
+    fn writes_to_one_document_follow_one_another() {
+        let items = ["a", "b", "a", "c", "", "a"].map(|id| Item::delete("i", id));
+        assert_eq!(rounds(&items), [vec![0, 1, 3], vec![2], vec![5]]);
+        assert!(rounds(&[]).is_empty());
     }
 
     #[test]

@@ -78,6 +78,8 @@ pub(super) struct Cause {
     pub(super) kind: String,
     /// For people.
     pub(super) reason: String,
+    /// Of an authentication that failed: what is wrong with the credentials.
+    pub(super) unsuccessful_credentials: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -92,6 +94,7 @@ struct Told {
     #[serde(rename = "type")]
     kind: Option<String>,
     reason: Option<String>,
+    additional_unsuccessful_credentials: Option<String>,
 }
 
 impl Cause {
@@ -103,10 +106,14 @@ impl Cause {
     /// Reads `error`, an object or a text.
     pub(super) fn read(error: &RawValue) -> Self {
         if let Ok(reason) = serde_json::from_str::<String>(error.get()) {
-            return Cause { kind: String::new(), reason };
+            return Cause { reason, ..Cause::default() };
         }
         let told: Told = serde_json::from_str(error.get()).unwrap_or_default();
-        Cause { kind: told.kind.unwrap_or_default(), reason: told.reason.unwrap_or_default() }
+        Cause {
+            kind: told.kind.unwrap_or_default(),
+            reason: told.reason.unwrap_or_default(),
+            unsuccessful_credentials: told.additional_unsuccessful_credentials,
+        }
     }
 
     /// Whether the index is missing: then it holds nothing.
@@ -156,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_reason_has_a_bound() {
-        let cause = Cause { kind: "k".into(), reason: "ü".repeat(10_000) };
+        let cause = Cause { kind: "k".into(), reason: "ü".repeat(10_000), ..Cause::default() };
         assert_eq!(cause.text().chars().count(), REASON_CHARS_MAX);
     }
 

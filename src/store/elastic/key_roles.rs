@@ -87,7 +87,7 @@ impl Elastic {
         let mut look = 0;
         loop {
             let found = self.find_key(client, id)?;
-            if found.is_some() || look >= self.patience.key_looks_max || !self.is_young(id) {
+            if found.is_some() || look >= self.patience.key_looks_max || !self.is_young(client, id) {
                 return Ok(found.filter(|key| !key.invalidated));
             }
             look += 1;

@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Elastic;
 use super::ask::{self, Single, plain};
-use super::client::{Client, Response};
+use super::client::{Client, Identity, Response};
 use super::failure::{Cause, Trouble};
 use crate::config::Secret;
 use crate::model::ApiKey;
@@ -20,6 +21,8 @@ use crate::store::{Answer, StoreError, StoreResult};
 
 /// Keys invalidated by one request.
 const KEYS_PER_REQUEST_MAX: usize = 500;
+/// So long after it was made a cluster may not show a key yet.
+const YOUNG_FOR: Duration = Duration::from_secs(60);
 /// Ids of keys made lately that are known; beyond that the oldest are forgotten, which are long visible.
 const YOUNG_KEYS_MAX: usize = 10_000;
 /// Longest name of a key.
@@ -35,13 +38,19 @@ pub(super) struct KeyPurpose<'a> {
     pub(super) metadata: Value,
 }
 
-/// Keys made lately, oldest first.
+/// Keys made lately.
 #[derive(Default)]
-pub(super) struct YoungKeys(VecDeque<YoungKey>);
+pub(super) struct YoungKeys {
+    /// By their ids.
+    keys: BTreeMap<String, YoungKey>,
+    /// Ids and when they were made, oldest first; also of some that are known to be visible by now.
+    order: VecDeque<(Duration, String)>,
+}
 
 struct YoungKey {
-    id: String,
-    /// The cluster has shown it once. Another copy of its list may lag still.
+    /// Where it was made.
+    cluster: Identity,
+    /// That cluster has shown it once. Another copy of its list may lag still.
     shown: bool,
 }
 
@@ -73,6 +82,7 @@ struct KeysFound {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct KeyFound {
+    id: String,
     /// It is no good any more.
     pub(super) invalidated: bool,
     /// What it may do, by role.
@@ -95,20 +105,35 @@ enum Standing {
 }
 
 impl YoungKeys {
-    fn remember(&mut self, id: &str) {
-        if self.0.len() >= YOUNG_KEYS_MAX {
-            self.0.pop_front();
+    fn remember(&mut self, id: &str, cluster: Identity, now: Duration) {
+        self.forget_old(now);
+        if self.order.len() >= YOUNG_KEYS_MAX
+            && let Some((_, oldest)) = self.order.pop_front()
+        {
+            self.keys.remove(&oldest);
         }
-        self.0.push_back(YoungKey { id: id.to_owned(), shown: false });
+        self.order.push_back((now, id.to_owned()));
+        self.keys.insert(id.to_owned(), YoungKey { cluster, shown: false });
     }
 
-    fn get(&self, id: &str) -> Option<&YoungKey> {
-        self.0.iter().find(|young| young.id == id)
+    /// The key, if it is young.
+    fn get(&mut self, id: &str, now: Duration) -> Option<&mut YoungKey> {
+        self.forget_old(now);
+        self.keys.get_mut(id)
     }
 
-    fn is_shown(&mut self, id: &str) {
-        if let Some(young) = self.0.iter_mut().find(|young| young.id == id) {
-            young.shown = true;
+    fn forget_old(&mut self, now: Duration) {
+        while let Some((made, id)) = self.order.front()
+            && *made + YOUNG_FOR < now
+        {
+            self.keys.remove(id);
+            self.order.pop_front();
+        }
+    }
+
+    fn forget(&mut self, ids: &[String]) {
+        for id in ids {
+            self.keys.remove(id);
         }
     }
 }
@@ -152,7 +177,8 @@ impl Elastic {
         let made = self.call_on(client, &request)?;
         let made: MadeKey =
             serde_json::from_slice(&made).map_err(|_| Trouble::garbled("the making of a key").error)?;
-        self.young_keys().remember(&made.id);
+        let now = self.client.now();
+        self.young_keys().remember(&made.id, client.identity(), now);
         Ok(ApiKey { id: made.id, secret: made.api_key })
     }
 
@@ -161,10 +187,8 @@ impl Elastic {
         if !self.facts()?.has_keys {
             return self.delete_own_keys(ids);
         }
-        let (young, old): (Vec<String>, Vec<String>) = {
-            let young = self.young_keys();
-            ids.iter().filter(|id| !id.is_empty()).cloned().partition(|id| young.get(id).is_some())
-        };
+        let ids = ids.iter().filter(|id| !id.is_empty()).cloned();
+        let (young, old): (Vec<String>, Vec<String>) = ids.partition(|id| self.is_young(&self.client, id));
         self.invalidate_visible(&self.client, &old)?;
         self.invalidate_young(young)
     }
@@ -223,7 +247,7 @@ impl Elastic {
         }
         let mut done = answer.invalidated_api_keys;
         done.extend(answer.previously_invalidated_api_keys);
-        self.young_keys().0.retain(|young| !done.contains(&young.id));
+        self.young_keys().forget(&done);
         Ok(done)
     }
 
@@ -239,29 +263,46 @@ impl Elastic {
     /// A key of ours in any cluster, as far as that shows it.
     pub(super) fn find_key(&self, client: &Client, id: &str) -> Result<Option<KeyFound>, StoreError> {
         let request = plain("GET", format!("/_security/api_key?id={}&owner=true", percent_encoded(id)));
-        match self.call_on(client, &request) {
-            Ok(answer) => {
+        match self.call_on_unless_missing(client, &request) {
+            Ok(None) => Ok(None),
+            Ok(Some(answer)) => {
                 let found: KeysFound =
                     serde_json::from_slice(&answer).map_err(|_| Trouble::garbled("a key").error)?;
                 let found = found.api_keys.into_iter().next();
-                if found.is_some() {
-                    self.young_keys().is_shown(id);
+                if found.is_some()
+                    && let Some(young) = self.young_keys().get(id, self.client.now())
+                {
+                    young.shown = true;
                 }
                 Ok(found)
             }
-            Err(StoreError::Failed { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Whether a key was made so lately that the cluster may not show it yet.
-    pub(super) fn is_young(&self, id: &str) -> bool {
-        self.young_keys().get(id).is_some()
+    /// Those of these keys of ours that the cluster shows, by their ids.
+    pub(super) fn find_keys(&self, ids: &[String]) -> Result<BTreeMap<String, KeyFound>, StoreError> {
+        let mut found = BTreeMap::new();
+        for ids in ids.chunks(KEYS_PER_REQUEST_MAX) {
+            let wanted = json!({"query": {"ids": {"values": ids}}, "size": ids.len()});
+            let answer = self.call(&ask::json("POST", "/_security/_query/api_key", &wanted))?;
+            let keys: KeysFound =
+                serde_json::from_slice(&answer).map_err(|_| Trouble::garbled("keys").error)?;
+            found.extend(keys.api_keys.into_iter().map(|key| (key.id.clone(), key)));
+        }
+        Ok(found)
     }
 
-    /// Whether a key is as it was made: what the cluster has never shown nobody has changed.
+    /// Whether a key was made in this cluster so lately that it may not show it yet.
+    pub(super) fn is_young(&self, client: &Client, id: &str) -> bool {
+        let now = self.client.now();
+        self.young_keys().get(id, now).is_some_and(|young| young.cluster == client.identity())
+    }
+
+    /// Whether a key was made a moment ago, wherever, and is as it was made: what no cluster has shown nobody has changed.
     pub(super) fn is_as_made(&self, id: &str) -> bool {
-        self.young_keys().get(id).is_some_and(|young| !young.shown)
+        let now = self.client.now();
+        self.young_keys().get(id, now).is_some_and(|young| !young.shown)
     }
 
     fn young_keys(&self) -> std::sync::MutexGuard<'_, YoungKeys> {
@@ -285,10 +326,16 @@ fn judged(response: &Response) -> Single<StoreResult> {
 }
 
 fn is_positive(response: &Response) -> bool {
-    /// How Elasticsearch tells that it failed to look at the key, as it does of every key while it starts.
-    const FAILED: &[u8] = b"encountered a failure";
-    let by_elasticsearch = Cause::of(response).is_some_and(|cause| cause.kind == "security_exception");
-    by_elasticsearch && !response.body.windows(FAILED.len()).any(|part| part == FAILED)
+    /// What Elasticsearch thinks of a key that is bad. It says other things of keys that it cannot look at.
+    const BAD: [&str; 4] = ["unable to find", "invalidated", "expired", "invalid credentials"];
+    let Some(cause) = Cause::of(response).filter(|cause| cause.kind == "security_exception") else {
+        return false;
+    };
+    match cause.unsuccessful_credentials {
+        Some(told) => BAD.iter().any(|bad| told.contains(bad)) && !told.contains("encountered a failure"),
+        // older ones do not tell more
+        None => cause.reason.starts_with("unable to authenticate with provided credentials"),
+    }
 }
 
 /// A value of a query string, or a segment of a path.
@@ -326,10 +373,19 @@ mod tests {
         };
         assert_eq!(verdict(200, r#"{"enabled":true}"#), Ok(true));
         assert_eq!(verdict(200, r#"{"enabled":false}"#), Ok(false));
-        assert_eq!(
-            verdict(401, &security("unable to find apikey with id x")),
-            Err(Some(StoreError::KeyRejected))
-        );
+        for bad in [
+            "unable to find apikey with id x",
+            "api key [x] has been invalidated",
+            "api key is expired",
+            "invalid credentials for API key [x]",
+        ] {
+            assert_eq!(verdict(401, &security(bad)), Err(Some(StoreError::KeyRejected)), "{bad}");
+        }
+        let older = r#"{"error":{"type":"security_exception","reason":"unable to authenticate with provided credentials and anonymous access is not allowed for this request"}}"#;
+        assert_eq!(verdict(401, older), Err(Some(StoreError::KeyRejected)));
+        let dropped = r#"{"error":{"type":"security_exception","reason":"missing authentication credentials for REST request [/_security/_authenticate]"}}"#;
+        assert_eq!(verdict(401, dropped), Err(None), "somebody took our header away");
+        assert_eq!(verdict(401, &security("api keys are not enabled")), Err(None));
         assert_eq!(verdict(429, ""), Err(Some(StoreError::AuthenticationLimited)));
         assert_eq!(verdict(401, "<html>who are you?</html>"), Err(None));
         assert_eq!(

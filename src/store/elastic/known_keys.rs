@@ -1,9 +1,10 @@
-//! Output keys that are as they have to be: those of many agents are read in two requests, the documents and the secrets. After
-//! a new revision that is what nearly all agents need, thousands at once. Whoever needs more is seen to one by one
-//! (`output_keys`).
+//! Output keys that are as they have to be: those of many agents are read in two requests, the documents and the secrets; and
+//! once the agents run on them two requests tell that nothing is left to be cleaned. After a new revision that is what nearly
+//! all agents need, thousands at once. Whoever needs more is seen to one by one (`output_keys`, `retiring`).
 
 use super::Elastic;
 use super::indices::Index;
+use super::key_roles::current;
 use super::lookup::Wanted;
 use super::output_keys::{self, Outputs};
 use crate::model::{AgentOutput, ApiKey, KeyNeed, KeysWanted, OutputCluster, Secrets};
@@ -13,7 +14,9 @@ impl Elastic {
     /// For each operation the keys wanted, in the order of the needs, if all are there and none has to be changed.
     pub(super) fn known_keys(&self, part: &[Operation]) -> Vec<Option<Vec<Option<ApiKey>>>> {
         let wanted: Vec<Option<&KeysWanted>> = part.iter().map(wanted).collect();
-        let outputs = self.outputs_of_all(&wanted);
+        let agents: Vec<Option<&str>> =
+            wanted.iter().map(|wanted| wanted.map(|wanted| wanted.agent.as_str())).collect();
+        let outputs = self.outputs_of_all(&agents);
         let stored: Vec<Option<Vec<&AgentOutput>>> = wanted
             .iter()
             .zip(&outputs)
@@ -32,14 +35,38 @@ impl Elastic {
         stored.into_iter().map(|stored| stored?.into_iter().map(keys).collect()).collect()
     }
 
-    /// What the documents say of their outputs; `None` for whom nothing is wanted or known.
-    fn outputs_of_all(&self, wanted: &[Option<&KeysWanted>]) -> Vec<Option<Outputs>> {
-        let agents = wanted.iter().flatten().map(|wanted| wanted.agent.as_str());
-        let look_ups: Vec<Wanted<'_>> =
-            agents.map(|id| Wanted { index: Index::Agents, id, part: output_keys::PART }).collect();
+    /// For each operation whether it wants an agent's keys cleaned of which nothing is left to be cleaned: no key was
+    /// replaced, none has roles that only an older revision needed.
+    pub(super) fn are_clean(&self, part: &[Operation]) -> Vec<bool> {
+        let agents: Vec<Option<&str>> = part.iter().map(to_be_cleaned).collect();
+        let outputs = self.outputs_of_all(&agents);
+        let ids = |outputs: &Outputs| key_ids(outputs).map(str::to_owned).collect::<Vec<_>>();
+        let to_ask: Vec<String> =
+            outputs.iter().flatten().flat_map(ids).filter(|id| !self.is_as_made(id)).collect();
+        // without them each is asked for, and its trouble told, on its own
+        let Ok(shown) = self.find_keys(&to_ask) else { return vec![false; part.len()] };
+        let is_clean = |id: &str| match shown.get(id) {
+            Some(key) => key.invalidated || current(&key.role_descriptors).is_none(),
+            // or of another cluster, or gone
+            None => self.is_as_made(id),
+        };
+        let are_clean = |outputs: &Outputs| {
+            let none_replaced = outputs.values().all(|output| output.to_retire_api_key_ids.is_empty());
+            none_replaced && key_ids(outputs).all(is_clean)
+        };
+        outputs.iter().map(|outputs| outputs.as_ref().is_some_and(are_clean)).collect()
+    }
+
+    /// What the documents of agents say of their outputs; `None` for whom nothing is known.
+    fn outputs_of_all(&self, agents: &[Option<&str>]) -> Vec<Option<Outputs>> {
+        let look_ups: Vec<Wanted<'_>> = agents
+            .iter()
+            .flatten()
+            .map(|id| Wanted { index: Index::Agents, id, part: output_keys::PART })
+            .collect();
         let mut documents = if look_ups.len() > 1 { self.look_up(&look_ups) } else { Vec::new() }.into_iter();
-        let mut outputs = |_: &KeysWanted| output_keys::outputs_in(&documents.next()?.ok()??).ok();
-        wanted.iter().map(|wanted| outputs((*wanted)?)).collect()
+        let mut outputs = |_: &str| output_keys::outputs_in(&documents.next()?.ok()??).ok();
+        agents.iter().map(|agent| outputs((*agent)?)).collect()
     }
 }
 
@@ -49,6 +76,17 @@ fn wanted(operation: &Operation) -> Option<&KeysWanted> {
         Operation::OutputKeys(wanted) if wanted.needs.iter().all(is_here) => Some(wanted),
         _ => None,
     }
+}
+
+fn to_be_cleaned(operation: &Operation) -> Option<&str> {
+    match operation {
+        Operation::CleanOutputKeys(agent) => Some(agent),
+        _ => None,
+    }
+}
+
+fn key_ids(outputs: &Outputs) -> impl Iterator<Item = &str> {
+    outputs.values().map(|output| output.api_key_id.as_str()).filter(|id| !id.is_empty())
 }
 
 fn is_here(need: &KeyNeed) -> bool {

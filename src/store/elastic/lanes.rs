@@ -55,6 +55,7 @@ pub(super) fn lane(operation: &Operation) -> Lane {
         CreateAgent { .. } => Lane::Refresh,
         UpdateAgent { .. } | PolicyAcknowledged { .. } | CreateResult(_) | CreateAction(_) => Lane::Refresh,
         Authenticate(_) | Enroll(_) | UndoEnrollment { .. } | InvalidateKeys(_) => Lane::Single,
+        ActionsCheckpoint => Lane::Single,
         Secrets(_) | SetSecret(_) | OutputKeys(_) | CleanOutputKeys(_) | RetireKeys(_) => Lane::Keys,
         // several requests each
         CreateRevision(_) | DeletePolicy(_) | CreateToken { .. } | RevokeToken(_) => Lane::Operator,

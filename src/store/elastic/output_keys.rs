@@ -118,13 +118,12 @@ impl Case<'_> {
 impl Elastic {
     /// The agent's keys, in the order of its needs.
     pub(super) fn output_keys(&self, wanted: &KeysWanted) -> Result<Vec<Option<ApiKey>>, StoreError> {
-        if !self.facts()?.has_keys {
-            return Ok(vec![None; wanted.needs.len()]);
-        }
+        let has_keys = self.facts()?.has_keys;
         let mut outputs = self.outputs_of(&wanted.agent)?.ok_or(StoreError::NotFound)?;
         let mut keys = Vec::new();
         for need in wanted.needs.iter() {
             keys.push(match &need.cluster {
+                OutputCluster::Own if !has_keys => None,
                 OutputCluster::Own => {
                     let case = Case { agent: &wanted.agent, need, client: &self.client, at: wanted.at };
                     Some(self.output_key(&case, &mut outputs).map_err(Trouble::into_error)?)

@@ -23,7 +23,16 @@ impl Elastic {
     /// Whether a key of ours is good.
     pub(super) fn authenticate_own(&self, key: &ApiKey) -> StoreResult {
         let wanted = Wanted { index: Index::Keys, id: &key.id, part: Part::Whole };
-        let document = self.look_up_one(wanted)?.ok_or(StoreError::KeyRejected)?;
+        let Some(document) = self.look_up_one(wanted)? else {
+            // without the index nothing is known of any key
+            return match self.is_there(Index::Keys)? {
+                true => Err(StoreError::KeyRejected),
+                false => Err(StoreError::Unavailable(format!(
+                    "the index {} of our own keys is missing",
+                    self.indices.name(Index::Keys)
+                ))),
+            };
+        };
         let unreadable = |_| StoreError::Failed { status: 500, reason: "a stored key is malformed".into() };
         let sealed: SealedKey = serde_json::from_str(document.source.get())
             .map_err(|error| crate::store::documents::unreadable(&error))?;

@@ -6,7 +6,7 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Elastic;
-use super::ask::{Single, json, plain};
+use super::ask::{Single, is_elasticsearchs, json, plain};
 use super::failure::{Cause, Trouble};
 use super::indices::{Index, definition};
 use crate::store::StoreError;
@@ -52,6 +52,11 @@ impl Elastic {
     fn has_route(&self, path: &str, refused: &[u16]) -> Single<bool> {
         let response = self.response(&plain("GET", path))?;
         match response.status {
+            // whatever somebody in between says tells nothing of the cluster
+            _ if !is_elasticsearchs(&response) => Err(Trouble::unknown(format!(
+                "an answer of status {} that is not the cluster's",
+                response.status
+            ))),
             400 => Ok(!Cause::of(&response).is_some_and(|cause| cause.is_missing_route())),
             200..300 | 404 => Ok(true),
             status if refused.contains(&status) => Ok(true),
@@ -89,13 +94,9 @@ impl Elastic {
     }
 
     /// Asked of the statistics, which the role of the service account allows.
-    fn is_there(&self, index: Index) -> Result<bool, StoreError> {
+    pub(super) fn is_there(&self, index: Index) -> Result<bool, StoreError> {
         let path = format!("/{}/_stats/docs?filter_path=_shards.total", self.indices.name(index));
-        match self.call(&plain("GET", path)) {
-            Ok(_) => Ok(true),
-            Err(StoreError::Failed { status: 404, .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.call_on_unless_missing(&self.client, &plain("GET", path)).map(|found| found.is_some())
     }
 
     fn seen(&self) -> MutexGuard<'_, BTreeMap<Index, Duration>> {

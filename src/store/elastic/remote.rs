@@ -60,7 +60,7 @@ impl Elastic {
         let failed =
             |reason: String| StoreError::Unavailable(format!("the remote output {output}: {reason}"));
         let settings = settings(block.expose()).map_err(failed)?;
-        let client = Arc::new(Client::new(&settings).map_err(|error| failed(error.to_string()))?);
+        let client = Arc::new(Client::of_remote(&settings).map_err(|error| failed(error.to_string()))?);
         remotes.0.retain(|remote| remote.output != output);
         if remotes.0.len() >= REMOTES_MAX {
             remotes.0.pop_front();

@@ -6,8 +6,10 @@ use serde_json::json;
 
 use super::Elastic;
 use super::bulk::{Item, Refresh};
+use super::client::Client;
 use super::indices::Index;
 use super::key_roles::current;
+use super::keys::KeyFound;
 use super::script::RETIRED;
 use crate::model::RetiredKey;
 use crate::store::StoreError;
@@ -17,12 +19,11 @@ impl Elastic {
     pub(super) fn clean_output_keys(&self, agent: &str) -> Result<(), StoreError> {
         let Some(outputs) = self.outputs_of(agent)? else { return Ok(()) };
         let in_use: Vec<&str> = outputs.values().map(|output| output.api_key_id.as_str()).collect();
-        // one that was just made has no older roles, and would be waited for until the cluster shows it
-        for id in in_use.iter().filter(|id| !id.is_empty() && !self.is_as_made(id)) {
-            // a key of another cluster, or one that is gone, is not found here, and needs nothing
-            let Some(key) = self.good_key(&self.client, id)? else { continue };
-            if let Some(roles) = current(&key.role_descriptors) {
-                self.set_roles(&self.client, id, &roles)?;
+        for (output, stored) in &outputs {
+            let id = stored.api_key_id.as_str();
+            // one that was just made has no older roles, and would be waited for until the cluster shows it
+            if !id.is_empty() && !self.is_as_made(id) {
+                self.drop_old_roles(output, id)?;
             }
         }
         let retired = outputs.values().flat_map(|output| &output.to_retire_api_key_ids);
@@ -31,15 +32,46 @@ impl Elastic {
         if retired.is_empty() {
             return Ok(());
         }
-        self.retire_keys(&retired)?;
-        let ids: Vec<&str> = retired.iter().map(|key| key.id.as_str()).collect();
+        let left = self.retire_keys(&retired)?;
+        let ids: Vec<&str> = retired
+            .iter()
+            .map(|key| key.id.as_str())
+            .filter(|id| !left.iter().any(|left| left == id))
+            .collect();
         let index = self.indices.name(Index::Agents);
         self.write_one(Item::update(index, agent, RETIRED, &json!({"ids": ids})), Refresh::Later).map(drop)
     }
 
-    /// Invalidates keys, each where it lives, and deletes the secrets that hold them. Which cluster that is, none of the
+    /// Drops the roles of a key that only an older revision needed. Another cluster that is down does not hold up what is
+    /// done here.
+    fn drop_old_roles(&self, output: &str, id: &str) -> Result<(), StoreError> {
+        if let Some(key) = self.good_key(&self.client, id)? {
+            return self.keep_current(&self.client, id, &key);
+        }
+        let Some(client) = self.remote_of_any_policy(output)?.filter(|client| client.is_reachable()) else {
+            return Ok(());
+        };
+        let done = self
+            .good_key(&client, id)
+            .and_then(|key| key.map_or(Ok(()), |key| self.keep_current(&client, id, &key)));
+        if let Err(error) = done {
+            ::log::warn!("fleet.apikey.id" = id; "a key of the output {output} may do what only an older revision needed: {error}");
+        }
+        Ok(())
+    }
+
+    fn keep_current(&self, client: &Client, id: &str, key: &KeyFound) -> Result<(), StoreError> {
+        match current(&key.role_descriptors) {
+            Some(roles) => self.set_roles(client, id, &roles).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Invalidates keys, each where it lives, and deletes the secrets that hold them; ids of those that are still good, since
+    /// their cluster does not answer. Which cluster that is, none of the
     /// documents says for sure: first ours is asked, and only for keys that it does not know the output's own.
-    pub(super) fn retire_keys(&self, keys: &[RetiredKey]) -> Result<(), StoreError> {
+    pub(super) fn retire_keys(&self, keys: &[RetiredKey]) -> Result<Vec<String>, StoreError> {
+        let mut left = Vec::new();
         let (far, near): (Vec<&RetiredKey>, Vec<&RetiredKey>) = self.by_cluster(keys)?;
         let ids: Vec<String> = near.iter().map(|key| key.id.clone()).collect();
         self.invalidate(&ids)?;
@@ -54,11 +86,12 @@ impl Elastic {
                     "keys of the output {output} could not be invalidated ({}): {error}",
                     ids.join(", ")
                 );
+                left.extend(ids);
             }
         }
-        let secrets: Vec<String> =
-            keys.iter().filter(|key| !key.secret_id.is_empty()).map(|key| key.secret_id.clone()).collect();
-        self.delete_secrets(&secrets)
+        let done = keys.iter().filter(|key| !key.secret_id.is_empty() && !left.contains(&key.id));
+        self.delete_secrets(&done.map(|key| key.secret_id.clone()).collect::<Vec<_>>())?;
+        Ok(left)
     }
 
     /// Keys of other clusters, and keys of ours, with those that nobody knows.
@@ -69,12 +102,13 @@ impl Elastic {
         let is_named = |key: &&RetiredKey| !key.output.is_empty();
         let (named, mut near): (Vec<&RetiredKey>, Vec<&RetiredKey>) = keys.iter().partition(is_named);
         if !self.facts()?.has_keys {
-            near.extend(named);
-            return Ok((Vec::new(), near));
+            // what the cluster itself has no keys for is another's
+            return Ok((named, near));
         }
         let mut far = Vec::new();
         for key in named {
-            let is_ours = self.is_young(&key.id) || self.find_key(&self.client, &key.id)?.is_some();
+            let is_ours =
+                self.is_young(&self.client, &key.id) || self.find_key(&self.client, &key.id)?.is_some();
             if is_ours { near.push(key) } else { far.push(key) }
         }
         Ok((far, near))

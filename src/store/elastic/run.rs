@@ -121,18 +121,20 @@ impl Elastic {
         let single = |operation: &Operation| match operation {
             Operation::Authenticate(key) => self.authenticate(key),
             Operation::InvalidateKeys(ids) => self.invalidate(ids).map(|()| Answer::Done),
+            Operation::ActionsCheckpoint => self.actions_checkpoint(),
             _ => Err(misplaced()),
         };
         part.iter().map(single).collect()
     }
 
     fn keep_all_keys(&self, part: &[Operation]) -> Vec<StoreResult> {
-        let of = part.iter().zip(self.known_keys(part));
-        of.map(|(operation, known)| match known {
-            Some(keys) => Ok(Answer::OutputKeys(keys)),
-            None => self.keep_keys(operation),
-        })
-        .collect()
+        let known = self.known_keys(part).into_iter().map(|keys| keys.map(Answer::OutputKeys));
+        let clean = self.are_clean(part).into_iter().map(|is_clean| is_clean.then_some(Answer::Done));
+        let answers = known.zip(clean).map(|(keys, clean)| keys.or(clean));
+        part.iter()
+            .zip(answers)
+            .map(|(operation, known)| known.map_or_else(|| self.keep_keys(operation), Ok))
+            .collect()
     }
 
     /// Keys of outputs, and secrets.
@@ -142,7 +144,8 @@ impl Elastic {
             Operation::SetSecret(secret) => self.set_secret(secret).map(Answer::SecretId),
             Operation::OutputKeys(wanted) => self.output_keys(wanted).map(Answer::OutputKeys),
             Operation::CleanOutputKeys(agent) => self.clean_output_keys(agent).map(|()| Answer::Done),
-            Operation::RetireKeys(keys) => self.retire_keys(keys).map(|()| Answer::Done),
+            // those that are left are told in the log: nothing is kept of an agent that is gone
+            Operation::RetireKeys(keys) => self.retire_keys(keys).map(|_| Answer::Done),
             _ => Err(misplaced()),
         }
     }

@@ -37,10 +37,12 @@ impl Elastic {
         }
         let mut found = Secrets::default();
         for id in ids.iter().filter(|id| !id.is_empty()) {
-            match self.call(&plain("GET", format!("{ROUTE}/{}", percent_encoded(id)))) {
-                Ok(answer) => found.insert(id.clone(), value(&answer)?),
-                // 400: nothing can have that id
-                Err(StoreError::Failed { status: 400 | 404, .. }) => {}
+            let request = plain("GET", format!("{ROUTE}/{}", percent_encoded(id)));
+            match self.call_on_unless_missing(&self.client, &request) {
+                Ok(Some(answer)) => found.insert(id.clone(), value(&answer)?),
+                Ok(None) => {}
+                // nothing can have that id
+                Err(StoreError::Failed { status: 400, .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -74,10 +76,8 @@ impl Elastic {
             return self.bulk(&items, Refresh::Later).into_iter().collect::<Result<Vec<_>, _>>().map(drop);
         }
         for id in ids.iter().filter(|id| !id.is_empty()) {
-            match self.call(&plain("DELETE", format!("{ROUTE}/{}", percent_encoded(id)))) {
-                Ok(_) | Err(StoreError::Failed { status: 404, .. }) => {}
-                Err(error) => return Err(error),
-            }
+            let request = plain("DELETE", format!("{ROUTE}/{}", percent_encoded(id)));
+            self.call_on_unless_missing(&self.client, &request)?;
         }
         Ok(())
     }

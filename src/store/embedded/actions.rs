@@ -80,6 +80,11 @@ impl Reader<'_> {
         Ok(Answer::SeqNo(select.query_row([document_id], |row| row.get(0)).optional()?))
     }
 
+    pub(super) fn actions_checkpoint(&self) -> Outcome {
+        let mut select = self.sql.prepare_cached("SELECT last FROM sequences WHERE name = 'actions'")?;
+        Ok(Answer::SeqNo(Some(select.query_row([], |row| row.get(0))?)))
+    }
+
     pub(super) fn newest_actions(&self, limit: usize) -> Outcome {
         let mut select = self.sql.prepare_cached(
             "SELECT document_id, seq_no, document, agents FROM actions ORDER BY seq_no DESC LIMIT ?1",

@@ -17,6 +17,14 @@ pub(super) enum Fault {
 /// What an operation comes to.
 pub(super) type Outcome = Result<Answer, Fault>;
 
+impl Fault {
+    /// Whether the file is not what it was.
+    pub(super) fn is_damage(&self) -> bool {
+        let Fault::Trouble(error) = self else { return false };
+        matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    }
+}
+
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         if concerns_everyone(&error) {

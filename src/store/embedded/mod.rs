@@ -67,8 +67,8 @@ impl Store for Embedded {
     fn run(&self, batch: Vec<Operation>) -> Vec<StoreResult> {
         match batch.first().map(Operation::lane) {
             None => Vec::new(),
-            Some(Lane::Read) => Reader::new(&lock(&self.inner.look_ups)).batch(batch),
-            Some(Lane::Search) => Reader::new(&lock(&self.inner.searches)).batch(batch),
+            Some(Lane::Read) => self.inner.read(&self.inner.look_ups, batch),
+            Some(Lane::Search) => self.inner.read(&self.inner.searches, batch),
             Some(Lane::Write | Lane::Refresh | Lane::Beats) => self.inner.write(batch),
             Some(Lane::Operator | Lane::Single | Lane::Keys | Lane::Artifacts) => {
                 batch.into_iter().map(|operation| self.inner.operate(operation)).collect()
@@ -84,6 +84,23 @@ impl Drop for Embedded {
 }
 
 impl Inner {
+    fn read(&self, connection: &Mutex<Connection>, batch: Vec<Operation>) -> Vec<StoreResult> {
+        let connection = lock(connection);
+        let reader = Reader::new(&connection);
+        let answers = reader.batch(batch);
+        self.note(&reader);
+        answers
+    }
+
+    /// The operator has to know of damage.
+    fn note(&self, reader: &Reader<'_>) {
+        if reader.has_met_damage() {
+            let file = self.file.display();
+            self.news
+                .damaged(&format!("the database {file} is damaged: stop the server and restore a backup"));
+        }
+    }
+
     fn write(&self, batch: Vec<Operation>) -> Vec<StoreResult> {
         lock(&self.writer).batch(&self.news, batch)
     }
@@ -103,7 +120,10 @@ impl Inner {
     /// is held for the next.
     fn report(&self, operation: Operation) -> StoreResult {
         let connection = connection::reading(&self.file).map_err(|error| fault::unavailable(&error))?;
-        Reader::new(&connection).one(operation)
+        let reader = Reader::new(&connection);
+        let answer = reader.one(operation);
+        self.note(&reader);
+        answer
     }
 }
 

@@ -1,5 +1,7 @@
 //! What reads: look-ups, searches and reports, on any connection.
 
+use std::cell::Cell;
+
 use rusqlite::Connection;
 
 use super::fault::{Outcome, misplaced, unavailable};
@@ -8,12 +10,19 @@ use crate::store::{Answer, Operation, StoreResult};
 /// Borrows a connection to read from it.
 pub(super) struct Reader<'a> {
     pub(super) sql: &'a Connection,
+    /// What it read is no database.
+    damage: Cell<bool>,
 }
 
 impl<'a> Reader<'a> {
     /// Reads from `sql`.
     pub(super) fn new(sql: &'a Connection) -> Self {
-        Reader { sql }
+        Reader { sql, damage: Cell::new(false) }
+    }
+
+    /// Whether something that was read is damaged: that stays, whatever else can be read and written.
+    pub(super) fn has_met_damage(&self) -> bool {
+        self.damage.get()
     }
 
     /// Answers all of `batch` as of one moment, not earlier than this call.
@@ -42,7 +51,12 @@ impl<'a> Reader<'a> {
 
     /// Answers one operation.
     pub(super) fn one(&self, operation: Operation) -> StoreResult {
-        self.answer(operation).map_err(Into::into)
+        self.answer(operation).map_err(|fault| {
+            if fault.is_damage() {
+                self.damage.set(true);
+            }
+            fault.into()
+        })
     }
 
     fn answer(&self, operation: Operation) -> Outcome {
@@ -58,6 +72,7 @@ impl<'a> Reader<'a> {
             PendingActions { agent, after, up_to, now } => self.pending_actions(&agent, after, up_to, now),
             ActionById(action_id) => self.action(&action_id),
             ActionSeqNo(document_id) => self.action_seq_no(&document_id),
+            ActionsCheckpoint => self.actions_checkpoint(),
             LatestPolicies => Ok(Answer::Policies(self.newest_policies()?)),
             PolicyRevision { policy_id, revision_idx } => {
                 Ok(Answer::Policy(self.policy(&policy_id, revision_idx)?))

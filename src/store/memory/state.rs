@@ -102,6 +102,7 @@ impl State {
             }
             ActionById(action_id) => Ok(self.action_by_id(&action_id)),
             ActionSeqNo(document_id) => Ok(self.action_seq_no(&document_id)),
+            ActionsCheckpoint => Ok(Answer::SeqNo(Some(self.sequences.actions))),
             LatestPolicies => Ok(Answer::Policies(self.newest_policies())),
             PolicyRevision { policy_id, revision_idx } => {
                 Ok(Answer::Policy(self.policy(&policy_id, revision_idx)))

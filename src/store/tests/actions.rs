@@ -140,6 +140,7 @@ fn the_ack_token_finds_the_sequence_number(fixture: &Fixture) {
         assert_eq!(seq_no(&action.document_id), Some(action.seq_no));
     }
     assert_eq!((seq_no("unknown"), seq_no("")), (None, None));
+    assert!(matches!(fixture.ask(Operation::ActionsCheckpoint), Ok(Answer::SeqNo(Some(2)))));
 }
 
 fn the_newest_actions_are_listed_with_their_agents(fixture: &Fixture) {

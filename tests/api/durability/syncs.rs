@@ -44,7 +44,9 @@ fn each_acknowledged_write_is_synced_before_its_answer() {
     let name = trace.display().to_string();
     // -D: the server stays this process's child; -y: names of files; -s: room for the first lines of a head
     let wrapper = ["strace", "-f", "-D", "-y", "-s", "400", "-e", CALLS, "-e", "signal=none", "-o", &name];
-    let server = Installation::new(Options::plain().wrapper(&wrapper)).start();
+    let server =
+        Installation::new(Options::plain().server("timeouts.checkin_long_poll", "50ms").wrapper(&wrapper))
+            .start();
     let steps = write_everything(&server);
     server.stop();
     let text = eventually("the trace is whole", || {
@@ -73,6 +75,13 @@ fn write_everything(server: &Server) -> Vec<&'static str> {
     let ordered = step("order", Request::post(&orders).json(&settings), true).json();
     let action = ordered["actionId"].as_str().unwrap().to_owned();
     step("ack", agent.acks(&[event(&action, &agent)]), false);
+    let said = json!({ "status": "online", "components": [{ "id": "c" }], "poll_timeout": "1s" });
+    step("check-in", agent.check_in(&said), false);
+    let secret = Request::post("/api/fleet/secrets").json(&json!({ "value": "s" }));
+    step("secret", secret, true);
+    let ordered = step("order-again", Request::post(&orders).json(&settings), true).json();
+    let cancel = format!("/api/fleet/agents/actions/{}/cancel", ordered["actionId"].as_str().unwrap());
+    step("cancel", Request::post(&cancel), true);
     step("audit", agent.audit_unenroll("uninstall"), false);
     let policy = json!({ "outputs": { "default": { "type": "elasticsearch", "hosts": ["http://h:9200"] } }, "inputs": [] });
     step("apply", Request::new("PUT", "/api/fleet/agent_policies/p/full").json(&policy), true);
@@ -80,6 +89,7 @@ fn write_everything(server: &Server) -> Vec<&'static str> {
     let token = step("token", token, true).json();
     let id = token["item"]["id"].as_str().unwrap();
     step("revoke", Request::new("DELETE", &format!("/api/fleet/enrollment_api_keys/{id}")), true);
+    step("delete", Request::new("DELETE", "/api/fleet/agent_policies/p"), true);
     let unenroll = format!("/api/fleet/agents/{}/unenroll", agent.id);
     let ordered = step("order-unenroll", Request::post(&unenroll).json(&json!({})), true).json();
     let action = ordered["actionId"].as_str().unwrap().to_owned();

@@ -100,7 +100,8 @@ fn reactor_settings(config: &Config) -> Settings {
     let server = &config.server;
     Settings {
         external: Address { host: server.host.clone(), port: server.port },
-        internal: Some(Address { host: "localhost".into(), port: server.internal_port }),
+        internal: (!server.listens_once())
+            .then(|| Address { host: "localhost".into(), port: server.internal_port }),
         admin_socket: Some(config.data_directory.join("admin.sock")),
         metrics: metrics_door(config),
         tls: server.tls.clone(),

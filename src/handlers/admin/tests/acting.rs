@@ -1,8 +1,8 @@
 //! Actions: written, delivered, followed, cancelled.
 
 use super::*;
-use crate::model::{Action, ActionResult};
-use crate::store::{Answer, Operation};
+use crate::model::{Action, ActionResult, ApiKey};
+use crate::store::{Answer, Operation, StoreError};
 
 fn world() -> World {
     let mut world = World::new();
@@ -94,9 +94,18 @@ fn unenrolling_is_an_action_without_data() {
     assert_eq!((action.kind.as_str(), data(&action)), ("UNENROLL", json!("absent")));
     assert!(world.agent("a").active, "it leaves by itself");
     assert_eq!(agent_status(&mut world, "a"), "unenrolling");
-    assert!(
-        world.refused(400, "POST", "/api/fleet/agents/a/unenroll", r#"{"revoke":true}"#).contains("revoke")
-    );
+}
+
+#[test]
+fn an_agent_that_will_never_come_again_is_unenrolled_at_once() {
+    let mut world = world();
+    let key = world.agent("a").access_api_key_id;
+    world.well("POST", "/api/fleet/agents/a/unenroll", json!({ "revoke": true }));
+    assert!(!world.agent("a").active && world.agent("b").active);
+    assert_eq!(agent_status(&mut world, "a"), "unenrolled");
+    let key = ApiKey { id: key, secret: "any".into() };
+    assert!(matches!(world.try_ask(Operation::Authenticate(key)), Err(StoreError::KeyRejected)));
+    world.refused(400, "POST", "/api/fleet/agents/a/unenroll", r#"{"revoke":true}"#);
 }
 
 #[test]

@@ -103,6 +103,8 @@ fn a_policy_with_active_agents_is_not_deleted() {
     world.update("a", crate::model::Patch::new().set("active", false));
     assert_eq!(world.well("DELETE", path, Value::Null), json!({ "id": "hosts" }));
     world.refused(404, "DELETE", path, "");
+    // Kibana's way
+    world.refused(404, "POST", "/api/fleet/agent_policies/delete", r#"{"agentPolicyId":"hosts"}"#);
     let id = token["item"]["id"].as_str().unwrap();
     let token = world.well("GET", &format!("/api/fleet/enrollment_api_keys/{id}"), Value::Null);
     assert_eq!(token["item"]["active"], false);
@@ -124,13 +126,16 @@ fn a_parked_agent_gets_the_new_revision_at_once() {
 }
 
 /// What a cluster with Kibana says of itself.
-fn facts(holds_kibana: bool) -> Changes {
+fn facts(holds_kibana: impl Into<Option<bool>>) -> Changes {
+    let holds_kibana = holds_kibana.into();
     Changes::Cluster(ClusterFacts { version: "9.6.0".to_owned(), fleet_module: false, holds_kibana })
 }
 
 #[test]
 fn where_kibana_keeps_policies_a_policy_is_applied_only_by_force() {
     let mut world = World::on_cluster();
+    world.tell_news(facts(None));
+    assert!(world.refused(409, "PUT", PATH, TEXT).contains("cannot be found out"));
     world.tell_news(facts(true));
     let text = TEXT.replace("{type: elasticsearch,", "{type: elasticsearch, api_key: 'a:b',");
     let message = world.refused(409, "PUT", PATH, &text);

@@ -13,7 +13,7 @@ use crate::model::raw::raw;
 use crate::model::{Agent, ApiKey, KeyMaking, Patch};
 use crate::server::{Effect, Event, Server};
 use crate::slots::SlotId;
-use crate::store::{Answer, Changes, Enrollment, Lanes, Memory, Operation, Store, Written};
+use crate::store::{Answer, Changes, Enrollment, Lanes, Memory, Operation, Store, StoreResult, Written};
 use crate::time::{Now, Timestamp};
 
 /// What the tests talk to.
@@ -56,7 +56,12 @@ impl World {
 
     /// Runs an operation in the store, past the server.
     pub(super) fn ask(&mut self, operation: Operation) -> Answer {
-        let answer = self.store.run(vec![operation]).remove(0).unwrap();
+        self.try_ask(operation).unwrap()
+    }
+
+    /// The same, which may be refused.
+    pub(super) fn try_ask(&mut self, operation: Operation) -> StoreResult {
+        let answer = self.store.run(vec![operation]).remove(0);
         self.settle();
         answer
     }

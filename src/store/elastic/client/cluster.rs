@@ -38,6 +38,8 @@ pub(super) struct Cluster {
     headers: HeaderMap,
     service_token: Option<HeaderValue>,
     timeout: Duration,
+    /// Instead of it where another host works.
+    hasty_timeout: Duration,
     request_bytes_max: u64,
     clock: Clock,
 }
@@ -54,7 +56,12 @@ struct Host {
 
 impl Cluster {
     /// Connects to nothing yet.
-    pub(super) fn new(settings: &Elasticsearch, clock: &Clock, waits: Waits) -> Result<Self, ClientError> {
+    pub(super) fn new(
+        settings: &Elasticsearch,
+        clock: &Clock,
+        waits: Waits,
+        product: &str,
+    ) -> Result<Self, ClientError> {
         let hosts: Result<Vec<Host>, ClientError> =
             settings.hosts.iter().map(|url| Host::new(url, settings.connections_per_host_max)).collect();
         let hosts = hosts?;
@@ -67,9 +74,10 @@ impl Cluster {
             patient_agent: agent()?,
             health: Mutex::new(Hosts::new(hosts.len())),
             hosts,
-            headers: headers::common(&settings.headers)?,
+            headers: headers::common(&settings.headers, product)?,
             service_token: settings.service_token.as_ref().map(headers::bearer).transpose()?,
             timeout: settings.timeout,
+            hasty_timeout: waits.other_host,
             request_bytes_max: settings.request_bytes_max,
             clock: Arc::clone(clock),
         })
@@ -112,12 +120,18 @@ impl Cluster {
         while tried.len() < ATTEMPTS_MAX {
             let Some(place) = self.health().pick(self.now(), &tried) else { break };
             tried.push(place);
-            let attempt = self.attempt(place, request, answer_bytes_max);
+            // one that has frozen must not hold up what another does at once
+            let is_hasty = request.repeatable
+                && request.timeout.is_none()
+                && self.health().another_works(self.now(), &tried);
+            let wait = if is_hasty { self.timeout.min(self.hasty_timeout) } else { self.timeout };
+            let attempt = self.attempt(place, request, wait, answer_bytes_max);
             counts.count(&request.path, attempt.is_ok());
             match attempt {
                 Ok(response) => return Ok(response),
                 Err(failure) => {
-                    let again = failure.at_once && failure.error.may_be_repeated(request);
+                    let at_once = failure.at_once || (is_hasty && failure.of_host);
+                    let again = at_once && failure.error.may_be_repeated(request);
                     last = failure.error;
                     if !again {
                         break;
@@ -129,9 +143,15 @@ impl Cluster {
     }
 
     /// Sends to one host and keeps its record.
-    fn attempt(&self, place: usize, request: &Request, answer_bytes_max: u64) -> Result<Response, Failure> {
+    fn attempt(
+        &self,
+        place: usize,
+        request: &Request,
+        wait: Duration,
+        answer_bytes_max: u64,
+    ) -> Result<Response, Failure> {
         let host = &self.hosts[place];
-        let result = self.exchange(host, place, request, answer_bytes_max);
+        let result = self.exchange(host, place, request, wait, answer_bytes_max);
         match &result {
             Err(failure) if failure.of_host => {
                 if let Some(aside) = self.health().failed(place, self.now()) {
@@ -158,9 +178,10 @@ impl Cluster {
         host: &Host,
         place: usize,
         request: &Request,
+        wait: Duration,
         answer_bytes_max: u64,
     ) -> Result<Response, Failure> {
-        let timeout = request.timeout.unwrap_or(self.timeout);
+        let timeout = request.timeout.unwrap_or(wait);
         let slots = if request.timeout.is_some() { &host.patient_slots } else { &host.slots };
         let _slot = slots.take(self.timeout).ok_or_else(|| host.is_busy())?;
         let answer = self.call(host, request, timeout).map_err(|error| Failure::of(error, &host.url))?;

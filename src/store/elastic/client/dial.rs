@@ -51,6 +51,9 @@ pub(super) enum DialError {
     },
 }
 
+/// The head of an answer, where another host can be asked instead.
+const OTHER_HOST_WAIT_MAX: Duration = Duration::from_secs(10);
+
 /// How long each step may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waits {
@@ -62,6 +65,8 @@ pub(super) struct Waits {
     pub(super) proxy: Duration,
     /// [`HANDSHAKE_WAIT_MAX`]
     pub(super) handshake: Duration,
+    /// [`OTHER_HOST_WAIT_MAX`]
+    pub(super) other_host: Duration,
 }
 
 impl Default for Waits {
@@ -71,6 +76,7 @@ impl Default for Waits {
             connect: CONNECT_WAIT_MAX,
             proxy: PROXY_WAIT_MAX,
             handshake: HANDSHAKE_WAIT_MAX,
+            other_host: OTHER_HOST_WAIT_MAX,
         }
     }
 }

@@ -57,7 +57,8 @@ pub fn fetch(url: &str, proxy: &Proxy, bytes_max: u64, wait_max: Duration) -> Re
         .build();
     let agent = Agent::with_parts(config, dialer, Later);
     let unanswered = |error| FetchError::Unanswered(Failure::of(error, host).error.to_string());
-    let response = agent.get(url).header(USER_AGENT, headers::user_agent()).call().map_err(unanswered)?;
+    let response =
+        agent.get(url).header(USER_AGENT, headers::user_agent(headers::OWN)).call().map_err(unanswered)?;
     let (head, body) = response.into_parts();
     if head.status.as_u16() != 200 {
         return Err(FetchError::Status(head.status.as_u16()));

@@ -26,7 +26,7 @@ const OURS: [HeaderName; 10] = [
 ];
 
 /// What each request carries but for its authorization and its body's type: the configured headers and our own.
-pub(super) fn common(configured: &[Header]) -> Result<HeaderMap, ClientError> {
+pub(super) fn common(configured: &[Header], product: &str) -> Result<HeaderMap, ClientError> {
     let mut headers = HeaderMap::new();
     for header in configured {
         let name = HeaderName::from_bytes(header.name.as_bytes());
@@ -39,7 +39,7 @@ pub(super) fn common(configured: &[Header]) -> Result<HeaderMap, ClientError> {
     }
     headers.insert(PRODUCT_ORIGIN, HeaderValue::from_static("fleet"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-    let agent = HeaderValue::try_from(user_agent());
+    let agent = HeaderValue::try_from(user_agent(product));
     headers.insert(USER_AGENT, agent.map_err(|_| ClientError::Header { name: USER_AGENT.to_string() })?);
     Ok(headers)
 }
@@ -62,8 +62,13 @@ pub(super) fn secret_value(name: &str, value: &Secret) -> Result<HeaderValue, Cl
     Ok(parsed)
 }
 
+/// How we call ourselves to our own cluster (elasticsearch.md, "Connection").
+pub(super) const OWN: &str = "Elastic-Fleet-Server";
+/// And to those of remote outputs.
+pub(super) const REMOTE: &str = "Elastic-Remote-Fleet-Server";
+
 /// Names system and processor as Go does.
-pub(super) fn user_agent() -> String {
+pub(super) fn user_agent(product: &str) -> String {
     let system = match std::env::consts::OS {
         "macos" => "darwin",
         other => other,
@@ -73,7 +78,7 @@ pub(super) fn user_agent() -> String {
         "aarch64" => "arm64",
         other => other,
     };
-    format!("Elastic-Fleet-Server/{STACK_VERSION} ({system}; {processor}; {BUILD_HASH}; {BUILD_TIME})")
+    format!("{product}/{STACK_VERSION} ({system}; {processor}; {BUILD_HASH}; {BUILD_TIME})")
 }
 
 #[cfg(test)]
@@ -88,7 +93,7 @@ mod tests {
     fn configured_headers_are_sent_but_not_those_that_are_ours() {
         let configured =
             [header("X-One", "1"), header("x-elastic-product-origin", "me"), header("Host", "h")];
-        let headers = common(&configured).unwrap();
+        let headers = common(&configured, OWN).unwrap();
         assert_eq!(headers["x-one"], "1");
         assert_eq!(headers.get_all("x-elastic-product-origin").iter().collect::<Vec<_>>(), ["fleet"]);
         assert!(!headers.contains_key(HOST));
@@ -96,13 +101,18 @@ mod tests {
 
     #[test]
     fn the_user_agent_names_version_system_processor_and_build() {
-        let agent = user_agent();
-        assert!(agent.starts_with("Elastic-Fleet-Server/9.") && agent.matches("; ").count() == 3, "{agent}");
+        for product in [OWN, REMOTE] {
+            let agent = user_agent(product);
+            assert!(
+                agent.starts_with(&format!("{product}/9.")) && agent.matches("; ").count() == 3,
+                "{agent}"
+            );
+        }
     }
 
     #[test]
     fn a_value_that_cannot_be_sent_is_named_not_shown() {
-        let error = common(&[header("X-Two", "s3cret\n")]).unwrap_err().to_string();
+        let error = common(&[header("X-Two", "s3cret\n")], OWN).unwrap_err().to_string();
         assert!(error.contains("X-Two") && !error.contains("s3cret"), "{error}");
         let error = bearer(&Secret::new("s3cret\n")).unwrap_err().to_string();
         assert!(error.contains("service_token") && !error.contains("s3cret"), "{error}");

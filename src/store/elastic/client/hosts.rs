@@ -54,6 +54,11 @@ impl Hosts {
         (0..count).min_by_key(|place| self.hosts[*place].failed_at)
     }
 
+    /// Whether a host works that is not among those tried.
+    pub(super) fn another_works(&self, now: Duration, tried: &[usize]) -> bool {
+        self.hosts.iter().enumerate().any(|(place, host)| host.works(now) && !tried.contains(&place))
+    }
+
     /// Whether one of the hosts works, or is to be tried again.
     pub(super) fn any_works(&self, now: Duration) -> bool {
         self.hosts.iter().any(|host| host.works(now))

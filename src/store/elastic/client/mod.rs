@@ -48,7 +48,20 @@ pub(super) struct Client {
     answer_bytes_max: u64,
     clock: Clock,
     waits: Waits,
+    /// How we call ourselves.
+    product: &'static str,
     counts: Counts,
+    identity: Identity,
+}
+
+/// Tells one client from all others, those that are gone included.
+#[derive(Clone)]
+pub(super) struct Identity(Arc<()>);
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl Client {
@@ -57,21 +70,37 @@ impl Client {
         Self::with(settings, clock::from_now(), Waits::default())
     }
 
+    /// A client of another cluster, which says so.
+    pub(super) fn of_remote(settings: &Elasticsearch) -> Result<Client, ClientError> {
+        Self::called(headers::REMOTE, settings, clock::from_now(), Waits::default())
+    }
+
     fn with(settings: &Elasticsearch, clock: Clock, waits: Waits) -> Result<Client, ClientError> {
+        Self::called(headers::OWN, settings, clock, waits)
+    }
+
+    fn called(
+        product: &'static str,
+        settings: &Elasticsearch,
+        clock: Clock,
+        waits: Waits,
+    ) -> Result<Client, ClientError> {
         Ok(Client {
-            current: RwLock::new(Arc::new(Cluster::new(settings, &clock, waits)?)),
+            current: RwLock::new(Arc::new(Cluster::new(settings, &clock, waits, product)?)),
             former: Mutex::default(),
             answer_bytes_max: ANSWER_BYTES_MAX,
             clock,
             waits,
+            product,
             counts: Counts::default(),
+            identity: Identity(Arc::default()),
         })
     }
 
     /// Asks by other settings from the next request on; those that cannot be used leave the old in use. What is under way
     /// ends as it was begun, but for long polls, which end at once.
     pub(super) fn configure(&self, settings: &Elasticsearch) -> Result<(), ClientError> {
-        let next = Arc::new(Cluster::new(settings, &self.clock, self.waits)?);
+        let next = Arc::new(Cluster::new(settings, &self.clock, self.waits, self.product)?);
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *current, next);
         drop(current);
@@ -80,6 +109,11 @@ impl Client {
         former.retain(|cluster| cluster.strong_count() > 0);
         former.push(Arc::downgrade(&old));
         Ok(())
+    }
+
+    /// Which client this is.
+    pub(super) fn identity(&self) -> Identity {
+        self.identity.clone()
     }
 
     /// Whether one of the hosts works as far as is known: where none does, a request would only wait.

@@ -8,7 +8,7 @@ mod known_keys;
 mod preparing;
 mod reading;
 mod real;
-mod scripted;
+pub(super) mod scripted;
 mod without_security;
 mod writing;
 

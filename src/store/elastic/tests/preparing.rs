@@ -52,11 +52,11 @@ fn trouble_says_nothing_of_what_a_cluster_can_do() {
 #[test]
 fn who_is_not_let_in_learns_of_keys_but_not_of_the_module() {
     let cluster = Scripted::json(|asked| match asked.path.as_str() {
-        "/_security/_authenticate" => (401, json!({})),
-        _ => (404, json!({})),
+        "/_security/_authenticate" => (401, json!({"error": {"type": "security_exception"}})),
+        _ => (404, json!({"error": {"type": "index_not_found_exception"}})),
     });
     assert!(store_that_asks(&cluster).facts().unwrap().has_keys);
-    let cluster = Scripted::json(|_| (401, json!({})));
+    let cluster = Scripted::json(|_| (401, json!({"error": {"type": "security_exception"}})));
     assert!(store_that_asks(&cluster).facts().is_err());
 }
 

@@ -8,35 +8,37 @@ use serde_json::Value;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
-    pub(super) method: String,
+pub(in crate::store::elastic) struct Asked {
+    pub(in crate::store::elastic) method: String,
     /// With its query.
-    pub(super) path: String,
-    pub(super) body: String,
+    pub(in crate::store::elastic) path: String,
+    pub(in crate::store::elastic) body: String,
 }
 
 type Script = Arc<dyn Fn(&Asked) -> (u16, String) + Send + Sync>;
 
 /// Listens on loopback as long as it lives.
-pub(super) struct Scripted {
+pub(in crate::store::elastic) struct Scripted {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Asked {
-    pub(super) fn is(&self, method: &str, path: &str) -> bool {
+    pub(in crate::store::elastic) fn is(&self, method: &str, path: &str) -> bool {
         self.method == method && self.path.split('?').next() == Some(path)
     }
 
     /// The lines of its body as JSON.
-    pub(super) fn lines(&self) -> Vec<Value> {
+    pub(in crate::store::elastic) fn lines(&self) -> Vec<Value> {
         self.body.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 }
 
 impl Scripted {
     /// Answers each request with a status and JSON.
-    pub(super) fn json(script: impl Fn(&Asked) -> (u16, Value) + Send + Sync + 'static) -> Scripted {
+    pub(in crate::store::elastic) fn json(
+        script: impl Fn(&Asked) -> (u16, Value) + Send + Sync + 'static,
+    ) -> Scripted {
         Scripted::text(move |asked| {
             let (status, answer) = script(asked);
             (status, answer.to_string())
@@ -44,7 +46,9 @@ impl Scripted {
     }
 
     /// Answers each request with a status and any text.
-    pub(super) fn text(script: impl Fn(&Asked) -> (u16, String) + Send + Sync + 'static) -> Scripted {
+    pub(in crate::store::elastic) fn text(
+        script: impl Fn(&Asked) -> (u16, String) + Send + Sync + 'static,
+    ) -> Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -59,17 +63,17 @@ impl Scripted {
         Scripted { address, asked }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(in crate::store::elastic) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Everything asked so far.
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(in crate::store::elastic) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What was asked of one route.
-    pub(super) fn asked_of(&self, method: &str, path: &str) -> Vec<Asked> {
+    pub(in crate::store::elastic) fn asked_of(&self, method: &str, path: &str) -> Vec<Asked> {
         self.asked().into_iter().filter(|asked| asked.is(method, path)).collect()
     }
 }

@@ -86,6 +86,23 @@ pub(super) fn statistics(answer: Result<Response, SendError>) -> Standing {
     }
 }
 
+/// Where the index of this name, or alias, stands by the statistics of several. None if they do not say so for sure: where an
+/// alias is given the cluster names the index behind it, which is the same with a number (`NAME-N`).
+pub(super) fn statistics_of(response: &Response, name: &str) -> Option<Standing> {
+    let Statistics { indices } =
+        serde_json::from_slice(&response.body).ok().filter(|_| response.status == 200)?;
+    let is_named = |found: &str| {
+        found.strip_prefix(name).is_some_and(|rest| rest.is_empty() || is_number(rest.strip_prefix('-')))
+    };
+    let named = indices.into_iter().filter(|(found, _)| is_named(found)).map(|(_, index)| index);
+    let standing = of_the_only(named.collect());
+    matches!(standing, Standing::At { .. }).then_some(standing)
+}
+
+fn is_number(text: Option<&str>) -> bool {
+    text.is_some_and(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 fn of_the_only(mut indices: Vec<IndexStatistics>) -> Standing {
     let Some(index) = indices.pop() else {
         // an index whose shards have all yet to start has no statistics
@@ -273,6 +290,30 @@ mod tests {
         let index = format!(r#"{{"uuid":"u","shards":{{"0":{copies}}}}}"#);
         let indices = format!(r#"{{"indices":{{"x":{index},"y":{index}}}}}"#);
         assert!(is_failed(&statistics(Ok(response(200, &indices)))));
+    }
+
+    #[test]
+    fn of_several_indices_the_one_of_that_name_counts() {
+        let copies = r#"[{"routing":{"primary":true},"seq_no":{"global_checkpoint":7}}]"#;
+        let of = |names: &[&str]| {
+            let index = format!(r#"{{"uuid":"u","shards":{{"0":{copies}}}}}"#);
+            let indices: Vec<String> = names.iter().map(|name| format!(r#""{name}":{index}"#)).collect();
+            let body = format!(r#"{{"indices":{{{}}}}}"#, indices.join(","));
+            statistics_of(&response(200, &body), ".fleet-actions")
+        };
+        for known in [[".fleet-actions-7", ".fleet-policies-7"], [".fleet-actions", ".fleet-actions-results"]]
+        {
+            assert!(matches!(of(&known), Some(Standing::At { checkpoint: 7, .. })), "{known:?}");
+        }
+        for unknown in [
+            &[][..],
+            &[".fleet-policies-7"],
+            &[".fleet-actions-x"],
+            &[".fleet-actions-7", ".fleet-actions-8"],
+        ] {
+            assert_eq!(of(unknown), None, "{unknown:?}");
+        }
+        assert_eq!(statistics_of(&response(503, "{}"), ".fleet-actions"), None);
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Herald {
             self.due = now + ASK_AGAIN;
             return true;
         };
-        self.due = now + ASK_EVERY;
+        self.due = now + if facts.holds_kibana.is_some() { ASK_EVERY } else { ASK_AGAIN };
         if self.told.as_ref() == Some(&facts) {
             return true;
         }
@@ -79,7 +79,10 @@ impl Herald {
 
     fn ask(&self, fleet_module: bool) -> Option<ClusterFacts> {
         let greeting: Greeting = self.answer("/")?;
-        let holds_kibana = self.is_kibanas && !self.answer::<State>(KIBANA)?.metadata.indices.is_empty();
+        let holds_kibana = match self.is_kibanas {
+            true => self.answer::<State>(KIBANA).map(|state| !state.metadata.indices.is_empty()),
+            false => Some(false),
+        };
         Some(ClusterFacts { version: greeting.version.number, fleet_module, holds_kibana })
     }
 

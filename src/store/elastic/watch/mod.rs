@@ -8,6 +8,7 @@ mod actions;
 mod answers;
 mod feed;
 mod herald;
+mod looks;
 mod policies;
 mod progress;
 mod queue;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use self::actions::Actions;
 use self::feed::{Feed, Source, Unread};
 use self::herald::Herald;
+use self::looks::Looks;
 use self::policies::Policies;
 use self::progress::{Progress, Reading, Standing, Step};
 use self::queue::Queue;
@@ -30,7 +32,7 @@ use self::requests::Asks;
 use super::Elastic;
 use super::client::Client;
 use super::indices::Index;
-use crate::store::{Changes, Watch};
+use crate::store::{Answer, Changes, StoreError, StoreResult, Watch};
 
 /// How long the cluster waits for news before it answers that there are none.
 const POLL_WAIT_MAX: Duration = Duration::from_secs(240);
@@ -71,8 +73,11 @@ impl Elastic {
     pub fn watch(&self, policy_debounce: Duration, poll: Duration) -> io::Result<ElasticWatch> {
         let poll = poll.min(POLL_WAIT_MAX);
         let queue = &self.watch_end.0;
+        let names = [Index::Policies, Index::Actions].map(|index| self.indices.name(index).to_owned());
+        let looks = Arc::new(Looks::new(Arc::clone(&self.client), names.to_vec()));
         let follower = |index, round_pause| Follower {
             client: Arc::clone(&self.client),
+            looks: Arc::clone(&looks),
             asks: Asks { index: self.indices.name(index).to_owned(), poll },
             index,
             progress: Progress::new(round_pause),
@@ -87,6 +92,18 @@ impl Elastic {
     }
 }
 
+impl Elastic {
+    /// The checkpoint of the actions' index as it is, without waiting.
+    pub(super) fn actions_checkpoint(&self) -> StoreResult {
+        let asks = Asks { index: self.indices.name(Index::Actions).to_owned(), poll: Duration::ZERO };
+        match answers::statistics(self.client.send(&asks.statistics())) {
+            Standing::At { checkpoint, .. } => Ok(Answer::SeqNo(Some(checkpoint))),
+            Standing::Failed(reason) => Err(StoreError::Unavailable(reason)),
+            standing => Err(StoreError::Unavailable(format!("the checkpoint of actions: {standing:?}"))),
+        }
+    }
+}
+
 impl Watch for ElasticWatch {
     fn next(&mut self) -> Option<Changes> {
         self.queue.take()
@@ -96,6 +113,8 @@ impl Watch for ElasticWatch {
 /// Follows one index.
 struct Follower {
     client: Arc<Client>,
+    /// Shared by all followers.
+    looks: Arc<Looks>,
     asks: Asks,
     index: Index,
     progress: Progress,
@@ -129,10 +148,8 @@ impl Follower {
                 let standing = answers::checkpoints(self.client.send(&self.asks.advance(after)));
                 self.progress.stands(standing);
             }
-            Step::Look => {
-                let standing = answers::statistics(self.client.send(&self.asks.statistics()));
-                self.progress.stands(standing);
-            }
+            Step::Until { apart } => return self.queue.pause(self.looks.next(apart)),
+            Step::Look => self.progress.stands(self.looks.standing(&self.asks)),
             Step::Begin { up_to } => {
                 let read = feed.begin(&self.source(), up_to);
                 if !self.has_read(read) {

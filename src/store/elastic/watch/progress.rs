@@ -37,6 +37,8 @@ pub(super) enum Step {
     Read { after: i64, up_to: i64 },
     /// Wait. Then go on.
     Pause(Duration),
+    /// Wait for the next of the moments that are this far apart, which are the same for all who look. Then go on.
+    Until { apart: Duration },
 }
 
 /// Where the index stands.
@@ -103,6 +105,8 @@ enum Next {
     Read { up_to: i64 },
     /// To wait before asking.
     Pause(Duration),
+    /// To wait before looking.
+    Until { apart: Duration },
 }
 
 impl Progress {
@@ -131,6 +135,10 @@ impl Progress {
             (Next::Pause(pause), _) => {
                 self.next = Next::Ask;
                 Step::Pause(pause)
+            }
+            (Next::Until { apart }, _) => {
+                self.next = Next::Ask;
+                Step::Until { apart }
             }
             (Next::Read { up_to }, _) if !self.begun => Step::Begin { up_to },
             (Next::Read { .. }, _) if self.starts_over => {
@@ -265,7 +273,7 @@ impl Progress {
 
     /// At once where the cluster waits for us, else after a pause.
     fn ask_again(&self) -> Next {
-        if self.has_module() { Next::Ask } else { Next::Pause(look_pause(self.quiet_looks)) }
+        if self.has_module() { Next::Ask } else { Next::Until { apart: look_pause(self.quiet_looks) } }
     }
 }
 

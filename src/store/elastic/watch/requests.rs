@@ -11,6 +11,16 @@ use crate::store::elastic::search::all_of;
 /// Beyond the time that the cluster is asked to wait, its answer may take so long.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// What is wanted of the statistics of indices.
+const STATISTICS: &str = "indices.*.uuid,indices.*.shards.*.routing.primary,\
+    indices.*.shards.*.seq_no.global_checkpoint,error,status";
+
+/// The same as [`Asks::statistics`] of all these indices, as far as they are there.
+pub(super) fn statistics_of_all(names: &[String]) -> Request {
+    let query = format!("level=shards&ignore_unavailable=true&filter_path={STATISTICS}");
+    plain("GET", format!("/{}/_stats/docs?{query}", names.join(",")))
+}
+
 /// One index to be followed, by its name.
 pub(super) struct Asks {
     pub(super) index: String,
@@ -35,9 +45,7 @@ impl Asks {
 
     /// Without the module: the checkpoint as it is.
     pub(super) fn statistics(&self) -> Request {
-        const WANTED: &str = "indices.*.uuid,indices.*.shards.*.routing.primary,\
-            indices.*.shards.*.seq_no.global_checkpoint,error,status";
-        plain("GET", format!("/{}/_stats/docs?level=shards&filter_path={WANTED}", self.index))
+        plain("GET", format!("/{}/_stats/docs?level=shards&filter_path={STATISTICS}", self.index))
     }
 
     /// Makes everything written until now searchable.

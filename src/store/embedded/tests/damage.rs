@@ -5,7 +5,9 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
 use super::*;
+use crate::model::Policy;
 use crate::store::embedded::schema::STEPS;
+use crate::store::{Changes, Watch, default_policy};
 
 /// A directory with a database of some hundred agents in it.
 fn filled() -> (tempfile::TempDir, PathBuf) {
@@ -110,4 +112,30 @@ fn a_database_that_is_a_directory_is_refused() {
     let error = refusal(directory.path());
     assert!(matches!(&error, OpenError::Unavailable { .. }), "{error:?}");
     assert!(error.to_string().contains("fleet.db"), "{error}");
+}
+
+#[test]
+fn damage_that_a_read_meets_is_trouble_that_stays() {
+    let (directory, file) = filled();
+    let store = open(directory.path());
+    let mut watch = EmbeddedWatch::new(&store.inner);
+    for _ in 0..2 {
+        // what there is at the start
+        watch.next().unwrap();
+    }
+    let pages = fs::metadata(&file).unwrap().len() / 4096;
+    let mut file = fs::OpenOptions::new().write(true).open(file).unwrap();
+    for page in 1..pages {
+        file.seek(SeekFrom::Start(page * 4096)).unwrap();
+        file.write_all(&[0xff; 4096]).unwrap();
+    }
+    let answers = store.run((0..300).map(|number| Operation::AgentById(number.to_string())).collect());
+    assert!(answers.iter().any(|answer| matches!(answer, Err(StoreError::Unavailable(_)))));
+    let told = watch.next();
+    assert!(matches!(&told, Some(Changes::Health(Err(reason))) if reason.contains("damaged")), "{told:?}");
+    // no commit ends it: what is told next is something else
+    let revision = Policy { revision_idx: 2, ..default_policy(NOW) };
+    assert!(ask(&store, Operation::CreateRevision(Box::new(revision))).is_ok());
+    let told = watch.next();
+    assert!(matches!(&told, Some(Changes::Policies(_))), "{told:?}");
 }

@@ -6,7 +6,9 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::server::{Peer, Server, answer, elasticsearch};
-use super::support::{Hand, PATIENCE, TOKEN, client, closed_port, error_of, get, post, settings, succeed};
+use super::support::{
+    Hand, PATIENCE, TOKEN, client, closed_port, error_of, get, hasty, post, settings, succeed,
+};
 use crate::config::{Elasticsearch, Header, Secret};
 use crate::store::elastic::client::{Client, Request, SendError};
 
@@ -190,6 +192,23 @@ fn after_a_broken_connection_only_what_may_be_repeated_goes_to_another_host() {
     assert!(!good.saw_more());
     succeed(&client(&[bad.http(), good.http()]), &get());
     good.next();
+}
+
+#[test]
+fn a_host_that_has_frozen_holds_up_only_what_may_not_be_repeated() {
+    let frozen = Server::plain(|peer| {
+        peer.take()?;
+        peer.wait_for_end()
+    });
+    let good = Server::plain(elasticsearch);
+    let settings = settings(&[frozen.http(), good.http()]);
+    succeed(&hasty(&settings), &get());
+    good.next();
+    // where no other host works its time is its own
+    let patient = Elasticsearch { timeout: Duration::from_millis(200), ..settings };
+    let alone = Elasticsearch { hosts: vec![frozen.http()], ..patient };
+    let error = error_of(&hasty(&alone), &get());
+    assert!(error.to_string().contains("nothing came in time"), "{error}");
 }
 
 #[test]

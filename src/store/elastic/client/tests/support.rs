@@ -56,7 +56,7 @@ impl Hand {
 /// A client that waits only for a moment while it connects.
 pub(super) fn hasty(settings: &Elasticsearch) -> Client {
     let moment = Duration::from_millis(50);
-    let waits = Waits { proxy: moment, handshake: moment, ..Waits::default() };
+    let waits = Waits { proxy: moment, handshake: moment, other_host: moment, ..Waits::default() };
     Client::with(settings, clock::from_now(), waits).unwrap()
 }
 

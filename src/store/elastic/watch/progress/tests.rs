@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Standing::{Failed, GatewayTimeout, Missing, NoModule};
-use super::Step::{Begin, Look, Pause, Probe, Read, StartOver, Wait};
+use super::Step::{Begin, Look, Pause, Probe, Read, StartOver, Until, Wait};
 use super::*;
 
 /// What came of a step.
@@ -45,8 +45,8 @@ fn seconds(seconds: u64) -> Step {
     Pause(Duration::from_secs(seconds))
 }
 
-fn milliseconds(milliseconds: u64) -> Step {
-    Pause(Duration::from_millis(milliseconds))
+fn milliseconds_apart(milliseconds: u64) -> Step {
+    Until { apart: Duration::from_millis(milliseconds) }
 }
 
 /// Plays a table on an index of actions: each row is the step expected and what comes of it.
@@ -304,18 +304,18 @@ fn without_the_module_the_statistics_are_looked_at() {
     play(
         &mut progress,
         vec![
-            (milliseconds(200), Paused),
+            (milliseconds_apart(200), Paused),
             (Look, index("u", 5)),
-            (milliseconds(200), Paused),
+            (milliseconds_apart(200), Paused),
             (Look, index("u", 7)),
             (Read { after: 5, up_to: 7 }, up_to(7)),
-            (milliseconds(200), Paused),
+            (milliseconds_apart(200), Paused),
             (Look, fails()),
             (seconds(1), Paused),
             (Look, fails()),
             (seconds(2), Paused),
             (Look, Stands(Missing)),
-            (milliseconds(200), Paused),
+            (milliseconds_apart(200), Paused),
             (Look, index("v", 9)),
             (StartOver, Paused),
             (Read { after: -1, up_to: 9 }, up_to(9)),
@@ -328,14 +328,14 @@ fn looks_at_a_quiet_index_are_rare_and_those_after_news_are_not() {
     let mut progress = looking(5);
     let mut pauses = Vec::new();
     for _ in 0..60 {
-        let Pause(pause) = progress.step() else { panic!("no pause") };
+        let Until { apart: pause } = progress.step() else { panic!("no pause") };
         pauses.push(pause);
         play(&mut progress, vec![(Look, index("u", 5))]);
     }
     assert!(pauses.is_sorted());
     assert_eq!((pauses[0], pauses[24], pauses[59]), (LOOK_PAUSE_MIN, LOOK_PAUSE_MIN, LOOK_PAUSE_MAX));
-    play(&mut progress, vec![(Pause(LOOK_PAUSE_MAX), Paused), (Look, index("u", 6))]);
-    play(&mut progress, vec![(Read { after: 5, up_to: 6 }, up_to(6)), (milliseconds(200), Paused)]);
+    play(&mut progress, vec![(Until { apart: LOOK_PAUSE_MAX }, Paused), (Look, index("u", 6))]);
+    play(&mut progress, vec![(Read { after: 5, up_to: 6 }, up_to(6)), (milliseconds_apart(200), Paused)]);
 }
 
 #[test]
@@ -343,11 +343,11 @@ fn another_index_of_the_name_is_read_from_its_beginning_however_full_it_is() {
     play(
         &mut looking(5),
         vec![
-            (milliseconds(200), Paused),
+            (milliseconds_apart(200), Paused),
             (Look, index("v", 8)),
             (StartOver, Paused),
             (Read { after: -1, up_to: 8 }, up_to(8)),
-            (milliseconds(200), Paused),
+            (milliseconds_apart(200), Paused),
             (Look, index("v", 8)),
         ],
     );
@@ -358,12 +358,12 @@ fn an_index_that_was_out_of_sight_and_is_the_same_is_read_again_but_does_not_sta
     play(
         &mut looking(5),
         vec![
-            (milliseconds(200), Paused),
+            (milliseconds_apart(200), Paused),
             (Look, Stands(Missing)),
-            (milliseconds(200), Paused),
+            (milliseconds_apart(200), Paused),
             (Look, index("u", 5)),
             (Read { after: -1, up_to: 5 }, up_to(5)),
-            (milliseconds(200), Paused),
+            (milliseconds_apart(200), Paused),
         ],
     );
 }

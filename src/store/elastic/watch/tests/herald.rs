@@ -15,7 +15,10 @@ fn the_cluster_is_told_before_its_policies(field: &mut Field) {
     let told = std::iter::repeat_with(|| field.next()).find(|changes| !matches!(changes, Changes::Health(_)));
     let Some(Changes::Cluster(facts)) = told else { panic!("{told:?}") };
     let fleet_module = field.stand_in.is_some();
-    assert_eq!(facts, ClusterFacts { version: version(field.cluster), fleet_module, holds_kibana: false });
+    assert_eq!(
+        facts,
+        ClusterFacts { version: version(field.cluster), fleet_module, holds_kibana: Some(false) }
+    );
 }
 
 /// What a herald tells now that was not told before.
@@ -36,7 +39,7 @@ fn kibana_is_seen_by_its_indices_where_the_names_are_the_ones_it_writes_to() {
     let Some(cluster) = Cluster::shared() else { return };
     let client = Arc::new(Client::new(&settings(cluster)).unwrap());
     let mut heralds = [true, false].map(|is_kibanas| Herald::new(Arc::clone(&client), is_kibanas));
-    let holds_kibana = |facts: Option<ClusterFacts>| facts.map(|facts| facts.holds_kibana);
+    let holds_kibana = |facts: Option<ClusterFacts>| facts.and_then(|facts| facts.holds_kibana);
     assert_eq!(heralds.each_mut().map(|herald| holds_kibana(told(herald))), [Some(false), Some(false)]);
     let index = format!("/.kibana_ingest_{}", cluster::suffix());
     let (status, answer) = cluster.admin("PUT", &index, &Value::Null);
