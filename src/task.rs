@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker};
 use crate::connection::{BodyBounds, BodyError};
 use crate::fleet::collectors::{Told, Upgrade};
 use crate::fleet::{Fleet, SeatId};
-use crate::http::Response;
+use crate::http::{Response, Segment};
 use crate::metrics::Figures;
 use crate::store::{Operation, StoreResult};
 use crate::time::Now;
@@ -56,10 +56,25 @@ pub enum Ask {
         /// What is done if nobody is at it.
         run: Box<dyn FnOnce() -> Shared + Send>,
     },
-    /// Give this answer, and say whether all of it was written.
+    /// Give this answer, and say whether all of it was written; of one whose body follows, what there is of it.
     Respond(Response),
     /// What is known outside the fleet's state.
     Figures,
+    /// Give more of the answer's body, and say whether it was written.
+    Send(Segment),
+    /// A place of this kind, until the task ends or gives it back.
+    Enter(Place),
+    /// The place is given back.
+    Leave,
+}
+
+/// What only so many tasks may hold at once, for it is megabytes each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A chunk that an agent sends, until it is stored.
+    Upload,
+    /// A chunk on its way to a client.
+    Delivery,
 }
 
 /// What an errand brings, for all who asked for it.
@@ -75,10 +90,12 @@ pub enum Reply {
     Work(Option<Box<dyn Any + Send>>),
     /// Of [`Ask::Errand`]; `None` if it panicked.
     Errand(Option<Shared>),
-    /// Of [`Ask::Respond`]: whether the answer was written whole.
+    /// Of [`Ask::Respond`] and [`Ask::Send`]: whether it was written whole.
     Responded(bool),
     /// Of [`Ask::Figures`].
     Figures(Box<Figures>),
+    /// Of [`Ask::Enter`]: whether there was a place in time. Of [`Ask::Leave`], always.
+    Entered(bool),
 }
 
 /// The fleet, on loan: in the cell while a task is polled, with the server otherwise.
@@ -181,6 +198,33 @@ impl Cx {
             Reply::Figures(figures) => figures,
             _ => unreachable!("the executor answers what was asked"),
         }
+    }
+
+    /// Gives the head of an answer whose body follows in [`Cx::send`]; whether it was written.
+    pub async fn begin(&self, response: Response) -> bool {
+        self.respond(response).await
+    }
+
+    /// Gives more of the answer's body, once the client has taken what came before; whether it was written. After `false`
+    /// there is no client any more.
+    pub async fn send(&self, segment: Segment) -> bool {
+        match self.ask(Ask::Send(segment)).await {
+            Reply::Responded(written) => written,
+            _ => unreachable!("the executor answers what was asked"),
+        }
+    }
+
+    /// Waits for a place; false if too many wait, or for too long.
+    pub async fn enter(&self, place: Place) -> bool {
+        match self.ask(Ask::Enter(place)).await {
+            Reply::Entered(entered) => entered,
+            _ => unreachable!("the executor answers what was asked"),
+        }
+    }
+
+    /// Gives the place back before the end.
+    pub async fn leave(&self) {
+        self.ask(Ask::Leave).await;
     }
 
     async fn ask(&self, ask: Ask) -> Reply {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::FileError;
 use crate::connection::BodyError;
 use crate::http::Response;
 use crate::store::StoreError;
@@ -45,6 +46,8 @@ pub enum ApiError {
     EnrollDuplicate,
     /// A static token names a policy that does not exist.
     PolicyNotFound,
+    /// Something about a file is wrong.
+    File(FileError),
     /// Something in the request is wrong; the text says what.
     BadRequest(Cow<'static, str>),
     /// The body is larger than its limit.
@@ -131,6 +134,10 @@ impl ApiError {
             }
             Self::NotFound => (404, "NotFound", "not found"),
             Self::Internal => (500, "InternalServerError", "the server has met an error of its own"),
+            Self::File(error) => {
+                let (status, name, message) = error.row();
+                return (status, name.into(), message);
+            }
             Self::ApiVersionFormat(_)
             | Self::ApiVersionUnsupported(_)
             | Self::BadRequest(_)
@@ -210,6 +217,12 @@ impl From<StoreError> for ApiError {
             StoreError::NotFound => Self::StoreFailed { status: 404, reason: "not found".into() },
             StoreError::Conflict => Self::StoreFailed { status: 409, reason: "conflict".into() },
         }
+    }
+}
+
+impl From<FileError> for ApiError {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
     }
 }
 

@@ -8,9 +8,12 @@ pub mod checkin;
 pub mod enroll;
 pub mod error;
 pub mod opamp;
+pub mod file_error;
+pub mod range;
 pub mod route;
 pub mod unenroll;
 pub mod upgrade;
+pub mod uploads;
 pub mod user_agent;
 pub mod yaml;
 
@@ -18,3 +21,4 @@ pub mod yaml;
 pub mod fuzz;
 
 pub use error::ApiError;
+pub use file_error::FileError;

@@ -24,11 +24,19 @@ pub enum Operation {
     PgpKey,
     /// `POST /v1/opamp`, or `GET` to make a WebSocket of the connection
     OpAmp,
+    /// `POST /api/fleet/uploads`
+    UploadBegin,
+    /// `PUT /api/fleet/uploads/{id}/{number}`
+    UploadChunk,
+    /// `POST /api/fleet/uploads/{id}`
+    UploadComplete,
+    /// `GET /api/fleet/file/{id}`, and HEAD
+    FileDelivery,
 }
 
 impl Operation {
     /// Those that have limits of their own.
-    pub const LIMITED: [Operation; 8] = [
+    pub const LIMITED: [Operation; 12] = [
         Operation::Status,
         Operation::Enroll,
         Operation::CheckIn,
@@ -37,6 +45,10 @@ impl Operation {
         Operation::Artifact,
         Operation::PgpKey,
         Operation::OpAmp,
+        Operation::UploadBegin,
+        Operation::UploadChunk,
+        Operation::UploadComplete,
+        Operation::FileDelivery,
     ];
 
     /// Name for metrics and logs.
@@ -50,6 +62,10 @@ impl Operation {
             Operation::Artifact => "artifacts",
             Operation::PgpKey => "getPGPKey",
             Operation::OpAmp => "opAMP",
+            Operation::UploadBegin => "uploadStart",
+            Operation::UploadChunk => "uploadChunk",
+            Operation::UploadComplete => "uploadEnd",
+            Operation::FileDelivery => "deliverFile",
         }
     }
 
@@ -58,6 +74,8 @@ impl Operation {
         match self {
             Operation::Status | Operation::Artifact | Operation::PgpKey => "GET",
             Operation::OpAmp => "GET, POST",
+            Operation::UploadChunk => "PUT",
+            Operation::FileDelivery => "GET, HEAD",
             _ => "POST",
         }
     }
@@ -70,7 +88,7 @@ pub enum Routed {
     Found {
         /// Which one.
         operation: Operation,
-        /// What the path names: an agent, an artifact, a version. Percent-decoded; empty where it names nothing.
+        /// What the path names: an agent, an artifact, a version, an upload. Percent-decoded; empty where it names nothing.
         id: String,
         /// What else it names, percent-decoded; empty where there is no more.
         part: String,
@@ -120,6 +138,7 @@ fn named(path: &str) -> Option<Named<'_>> {
         "/api/status" => return Some(one(Operation::Status, "")),
         "/api/fleet/agents/enroll" => return Some(one(Operation::Enroll, "")),
         "/v1/opamp" => return Some(one(Operation::OpAmp, "")),
+        "/api/fleet/uploads" => return Some(one(Operation::UploadBegin, "")),
         _ => {}
     }
     if let Some(rest) = path.strip_prefix("/api/fleet/artifacts/") {
@@ -129,6 +148,15 @@ fn named(path: &str) -> Option<Named<'_>> {
     if let Some(rest) = path.strip_prefix("/api/agents/upgrades/") {
         let version = rest.strip_suffix("/pgp-public-key")?;
         return is_version(version).then_some(one(Operation::PgpKey, version));
+    }
+    if let Some(rest) = path.strip_prefix("/api/fleet/uploads/") {
+        let Some((id, part)) = rest.split_once('/') else {
+            return (!rest.is_empty()).then_some(one(Operation::UploadComplete, rest));
+        };
+        return is_segment(id, part).then_some(Named { operation: Operation::UploadChunk, id, part });
+    }
+    if let Some(id) = path.strip_prefix("/api/fleet/file/") {
+        return (!id.is_empty() && !id.contains('/')).then_some(one(Operation::FileDelivery, id));
     }
     let (id, rest) = path.strip_prefix("/api/fleet/agents/")?.split_once('/')?;
     let operation = match rest {
@@ -209,12 +237,45 @@ mod tests {
     }
 
     #[test]
+    fn a_chunk_is_named_by_its_upload_and_its_number() {
+        let chunk = |id: &str, part: &str| Routed::Found {
+            operation: Operation::UploadChunk,
+            id: id.to_owned(),
+            part: part.to_owned(),
+        };
+        assert_eq!(route("PUT", "/api/fleet/uploads/a%2Fb/0"), chunk("a/b", "0"));
+        assert_eq!(route("POST", "/api/fleet/uploads"), found(Operation::UploadBegin, ""));
+        assert_eq!(route("POST", "/api/fleet/uploads/u"), found(Operation::UploadComplete, "u"));
+        for path in [
+            "/api/fleet/uploads/",
+            "/api/fleet/uploads/u/",
+            "/api/fleet/uploads//0",
+            "/api/fleet/uploads/u/0/1",
+        ] {
+            assert_eq!(route("PUT", path), Routed::NotFound, "{path}");
+        }
+        assert_eq!(route("POST", "/api/fleet/uploads/u/0"), Routed::WrongMethod { allow: "PUT" });
+        assert_eq!(route("PUT", "/api/fleet/uploads/u"), Routed::WrongMethod { allow: "POST" });
+    }
+
+    #[test]
+    fn a_file_is_fetched_or_looked_at() {
+        for method in ["GET", "HEAD"] {
+            assert_eq!(route(method, "/api/fleet/file/f"), found(Operation::FileDelivery, "f"));
+        }
+        assert_eq!(route("POST", "/api/fleet/file/f"), Routed::WrongMethod { allow: "GET, HEAD" });
+        assert_eq!(route("GET", "/api/fleet/file/"), Routed::NotFound);
+        assert_eq!(route("GET", "/api/fleet/file/f/g"), Routed::NotFound);
+    }
+
+    #[test]
     fn limits_follow_the_path_alone() {
         assert_eq!(limited_operation("/api/fleet/agents/x"), Some(Operation::Enroll));
         assert_eq!(limited_operation("/api/status/"), Some(Operation::Status));
         assert_eq!(limited_operation("/api/fleet/agents/x/checkin"), Some(Operation::CheckIn));
         assert_eq!(limited_operation("/api/fleet/artifacts/a/b"), Some(Operation::Artifact));
         assert_eq!(limited_operation("/api/agents/upgrades/9.6.0/pgp-public-key/"), Some(Operation::PgpKey));
+        assert_eq!(limited_operation("/api/fleet/uploads/u/0"), Some(Operation::UploadChunk));
         assert_eq!(limited_operation("/other"), None);
     }
 }

@@ -43,6 +43,8 @@ pub struct Retention {
     pub unenrolled_agents: Duration,
     /// `expired_actions`, 30 days: actions after their expiration.
     pub expired_actions: Duration,
+    /// `uploads`, 7 days: what agents sent, from when they began.
+    pub uploads: Duration,
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -55,6 +57,7 @@ impl Default for Retention {
             policy_revisions_kept: 10,
             unenrolled_agents: DAY * 30,
             expired_actions: DAY * 30,
+            uploads: DAY * 7,
         }
     }
 }

@@ -146,6 +146,10 @@ pub fn limit_of(operation: Operation, limits: &Limits) -> RouteLimit {
         Operation::Artifact => routes.artifact,
         Operation::PgpKey => routes.pgp_retrieval,
         Operation::OpAmp => routes.opamp,
+        Operation::UploadBegin => routes.upload_start,
+        Operation::UploadChunk => routes.upload_chunk,
+        Operation::UploadComplete => routes.upload_end,
+        Operation::FileDelivery => routes.file_delivery,
     }
 }
 

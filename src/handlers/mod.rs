@@ -13,11 +13,14 @@ pub mod enroll;
 pub mod metrics;
 pub mod pgp_key;
 pub mod opamp;
+pub mod file_delivery;
+mod file_stream;
 pub mod policy;
 mod replace_token;
 mod secrets;
 pub mod status;
 mod unenroll;
+pub mod uploads;
 
 use std::future::Future;
 
@@ -58,6 +61,10 @@ pub fn start(operation: Operation, cx: Cx, request: Request) -> Handler {
         Operation::Artifact => Box::pin(artifact::artifact(cx, request)),
         Operation::PgpKey => Box::pin(pgp_key::pgp_key(cx, request)),
         Operation::OpAmp => Box::pin(opamp::opamp(cx, request)),
+        Operation::UploadBegin => Box::pin(uploads::begin(cx, request)),
+        Operation::UploadChunk => Box::pin(uploads::chunk(cx, request)),
+        Operation::UploadComplete => Box::pin(uploads::complete(cx, request)),
+        Operation::FileDelivery => Box::pin(file_delivery::deliver(cx, request)),
     }
 }
 

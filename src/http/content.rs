@@ -1,6 +1,7 @@
 //! The body of a response as segments, so that bytes shared by many responses are never copied.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A piece of a response body.
@@ -12,15 +13,25 @@ pub enum Segment {
     Owned(Vec<u8>),
     /// Bytes that many responses share, such as a policy revision's compressed prefix.
     Shared(Arc<[u8]>),
+    /// Some of such bytes.
+    Part(Arc<[u8]>, Range<usize>),
 }
 
 impl Segment {
+    /// So much of `bytes`; `None` if there is not so much.
+    pub fn part(bytes: Arc<[u8]>, range: Range<usize>) -> Option<Self> {
+        bytes.get(range.clone())?;
+        Some(Self::Part(bytes, range))
+    }
+
     /// The bytes.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Static(bytes) => bytes,
             Self::Owned(bytes) => bytes,
             Self::Shared(bytes) => bytes,
+            // what `part` has looked at
+            Self::Part(bytes, range) => bytes.get(range.clone()).unwrap_or_default(),
         }
     }
 
@@ -34,7 +45,7 @@ impl Segment {
         self.len() == 0
     }
 
-    /// The first `length` bytes alone. Copies only what is shared.
+    /// The first `length` bytes alone.
     pub(super) fn cut(self, length: usize) -> Self {
         match self {
             Self::Static(bytes) => Self::Static(&bytes[..length.min(bytes.len())]),
@@ -43,7 +54,11 @@ impl Segment {
                 Self::Owned(bytes)
             }
             Self::Shared(bytes) if length >= bytes.len() => Self::Shared(bytes),
-            Self::Shared(bytes) => Self::Owned(bytes[..length].to_vec()),
+            Self::Shared(bytes) => Self::Part(bytes, 0..length),
+            Self::Part(bytes, range) => {
+                let end = range.end.min(range.start.saturating_add(length));
+                Self::Part(bytes, range.start..end)
+            }
         }
     }
 }
@@ -109,6 +124,11 @@ impl Body {
             Extent::Streamed(length) => Some(length),
             Extent::Unknown => None,
         }
+    }
+
+    /// Whether nothing of it is still to be pushed.
+    pub fn is_complete(&self) -> bool {
+        self.extent == Extent::Complete
     }
 
     /// What is there of it, in order.

@@ -6,6 +6,7 @@ mod agent;
 mod artifact;
 mod collector;
 mod detail;
+pub mod file;
 mod key;
 mod output;
 mod patch;
@@ -18,6 +19,10 @@ pub use agent::{Agent, AgentInfo, AgentOutput, RetiredKey};
 pub use artifact::{ArtifactBody, ArtifactFacts, ArtifactId, NewArtifact, SHA256_DIGITS, sha256_hex};
 pub use collector::Collector;
 pub use detail::{Detail, Fingerprint};
+pub use file::{
+    Bytes, CHUNK_BYTES, CHUNKS_MAX, Chunk, FILE_BYTES_MAX, File, FileArea, FileKey, FileStatus, NewChunk,
+    NewFile, is_source,
+};
 pub use key::{ApiKey, EnrollmentToken, KeyRole};
 pub use output::{KeyMaking, KeyNeed, KeysWanted, OutputCluster};
 pub use patch::{Change, Patch};

@@ -7,7 +7,6 @@ use crate::connection::{BodyError, ConnectionId, Listener};
 use crate::fleet::SeatId;
 use crate::http::{BadRequest, BodyKind, Done, HttpConnection, Phase, Received, Response, Sent};
 use crate::slots::SlotId;
-use crate::task::Reply;
 use crate::time::NEVER;
 
 use super::exchange::Exchange;
@@ -219,13 +218,19 @@ impl Server {
         if connection.socket.is_some() {
             return self.frames_sent(id, bytes);
         }
-        let Sent::Response(done) = connection.http.sent(bytes) else { return };
+        let done = match connection.http.sent(bytes) {
+            Sent::Response(done) => done,
+            Sent::Starved => return self.wants_more(id),
+            Sent::More | Sent::Interim => return,
+        };
+        self.end_stream(id);
+        let Some(connection) = self.connections.get_mut(id) else { return };
         let stage = std::mem::replace(&mut connection.stage, Stage::Idle);
         connection.exchange = None;
         connection.reads_head = false;
         let ended = connection.ended;
         if let Stage::Answering(Some(task)) = stage {
-            self.resume(task, Reply::Responded(true));
+            self.tell_fate(task, true);
         }
         match done {
             Done::Close { lingering } => self.close(id, lingering && !ended),
@@ -296,7 +301,7 @@ impl Server {
             exchange.leave(self.fleet_mut(), connection.listener);
             self.forget_socket(id, socket);
         } else if let Some(exchange) = &connection.exchange
-            && !exchange.is_answered()
+            && !exchange.is_over()
         {
             let fleet = self.fleet_mut();
             fleet.counters.dropped += 1;
@@ -308,7 +313,7 @@ impl Server {
             Stage::Parked(seat) => {
                 self.fleet_mut().lot.leave(seat);
             }
-            Stage::Answering(Some(task)) => self.resume(task, Reply::Responded(false)),
+            Stage::Answering(Some(task)) => self.tell_fate(task, false),
             Stage::Working(task) => self.body_failed(task, BodyError::Gone),
         }
     }

@@ -23,6 +23,8 @@ pub(super) struct Exchange {
     /// Whether it was let in, and has to be counted out.
     entered: bool,
     answered: bool,
+    /// The answer's body is not there yet: the request counts until it is out.
+    streams: bool,
     /// Whether the answer names the version of the API.
     versioned: bool,
     /// For the log; empty once parked.
@@ -46,6 +48,7 @@ impl Exchange {
             limited: None,
             entered: false,
             answered: false,
+            streams: false,
             versioned: false,
             line: format!("{} {}", head.method(), head.path()).into(),
             request_id: head.single("x-request-id").ok().flatten().filter(|id| !id.is_empty()).map(Box::from),
@@ -63,6 +66,7 @@ impl Exchange {
             limited: None,
             entered: false,
             answered: false,
+            streams: false,
             versioned: false,
             line: "".into(),
             request_id: None,
@@ -78,8 +82,21 @@ impl Exchange {
         self.body.as_ref().is_some_and(|body| body.is_behind())
     }
 
-    pub(super) fn is_answered(&self) -> bool {
-        self.answered
+    /// Whether it counts no more.
+    pub(super) fn is_over(&self) -> bool {
+        self.answered && !self.streams
+    }
+
+    /// Whether more of the answer's body is to come, or to go out.
+    pub(super) fn streams(&self) -> bool {
+        self.streams
+    }
+
+    /// The last of a body that was not there at once is out.
+    pub(super) fn end_stream(&mut self, fleet: &mut Fleet, listener: Listener) {
+        if std::mem::take(&mut self.streams) {
+            self.leave(fleet, listener);
+        }
     }
 
     /// What a parked agent does not need is given back.
@@ -105,7 +122,10 @@ impl Exchange {
     ) -> Response {
         let request_id = self.request_id.take().map_or_else(|| fleet.uuid(), String::from);
         self.answered = true;
-        self.leave(fleet, listener);
+        self.streams = !response.body.is_complete();
+        if !self.streams {
+            self.leave(fleet, listener);
+        }
         self.body = None;
         self.log(response.status, &request_id, now);
         self.count(&response, &mut fleet.counters, listener);

@@ -12,7 +12,9 @@ mod gate;
 mod measuring;
 mod news;
 mod sockets;
+mod places;
 mod stopping;
+mod streaming;
 mod tasks;
 mod timing;
 
@@ -43,6 +45,7 @@ use connections::Connection;
 pub use event::{BatchId, Effect, Event, WorkId};
 use gate::Gate;
 use measuring::Placed;
+use places::Places;
 use stopping::Stopping;
 use tasks::{Running, Worker};
 use timing::Timer;
@@ -71,6 +74,7 @@ pub struct Server {
     gate: Gate,
     timers: Timers<Timer>,
     bodies: Rc<BodyAccount>,
+    places: Places,
     /// Connections whose body is being inflated within the budget of each turn.
     inflating: VecDeque<ConnectionId>,
     /// Tasks that wait for figures.
@@ -111,6 +115,7 @@ impl Server {
             gate: Gate::default(),
             timers: Timers::default(),
             bodies: Rc::default(),
+            places: Places::default(),
             inflating: VecDeque::new(),
             measuring: Vec::new(),
             effects: VecDeque::new(),
@@ -195,6 +200,7 @@ impl Server {
     /// What a turn leaves to be done: dismissed agents, queued seats, the way to the end.
     fn settle(&mut self) {
         self.answer_dismissed();
+        self.fill_places();
         self.serve_queues();
         self.push_offers();
         self.flush_beats();

@@ -9,7 +9,7 @@ use crate::handlers::{deliver, enroll};
 use crate::model::ApiKey;
 use crate::slots::SlotId;
 use crate::store::{Answer, Operation, StoreError, StoreResult, Written};
-use crate::task::{Ask, Cx, Handler, Outcome, Progress, Reply, Shared, Task};
+use crate::task::{Ask, Cx, Handler, Outcome, Place, Progress, Reply, Shared, Task};
 
 use super::body::Share;
 use super::connections::Stage;
@@ -19,7 +19,9 @@ use super::{BatchId, Effect, Server, WorkId};
 pub(super) struct Running {
     task: Task,
     pub(super) connection: Option<ConnectionId>,
-    waiting: Waiting,
+    pub(super) waiting: Waiting,
+    /// What it holds of what only few may hold at once.
+    pub(super) place: Option<Place>,
     /// What its body takes of the bound for all bodies.
     pub(super) body: Option<Share>,
     /// Counts what it asked for, so that an answer that comes too late is not taken for that to a later question.
@@ -28,7 +30,7 @@ pub(super) struct Running {
     pub(super) since: std::time::Duration,
 }
 
-enum Waiting {
+pub(super) enum Waiting {
     Nothing,
     Store { results: Vec<Option<StoreResult>>, left: usize },
     Lookup,
@@ -37,6 +39,13 @@ enum Waiting {
     Errand,
     Fate,
     Figures,
+    Place(Place),
+}
+
+impl Waiting {
+    pub(super) fn is_for(&self, place: Place) -> bool {
+        matches!(self, Waiting::Place(other) if *other == place)
+    }
 }
 
 /// Whose a piece of work is.
@@ -52,9 +61,9 @@ pub(super) enum Worker {
 #[derive(Debug)]
 pub(super) enum Owner {
     /// A task's.
-    Task(Place),
+    Task(Spot),
     /// A task's that, if nobody waits for it any more, is taken back.
-    Enrolment(Place, Undo),
+    Enrolment(Spot, Undo),
     /// All who wait for this look-up.
     Lookup(String),
     /// Heartbeats: nobody waits.
@@ -67,7 +76,7 @@ pub(super) enum Owner {
 
 /// Where the answer to an operation belongs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
+pub(super) struct Spot {
     task: SlotId,
     /// Which of the task's questions it was.
     ask: u32,
@@ -95,7 +104,7 @@ impl Running {
         matches!(self.waiting, Waiting::Fate)
     }
 
-    /// The answer to a task that has waited too long for the store, which may never answer. Pure work always ends.
+    /// The answer to a task that has waited too long for the store, which may never answer, or for a place. Pure work always ends.
     pub(super) fn expired(&self) -> Option<Reply> {
         let late = || Err(StoreError::Unavailable("it did not answer in time".into()));
         match &self.waiting {
@@ -103,6 +112,7 @@ impl Running {
                 Some(Reply::Store(results.iter().map(|result| result.clone().unwrap_or_else(late)).collect()))
             }
             Waiting::Lookup => Some(Reply::Store(vec![late()])),
+            Waiting::Place(_) => Some(Reply::Entered(false)),
             _ => None,
         }
     }
@@ -118,7 +128,8 @@ impl Server {
         let task = Task::new(&self.loan, self.now, start);
         let since = self.now.mono;
         let waiting = Waiting::Nothing;
-        let id = self.tasks.insert(Running { task, connection, waiting, body: None, asks: 0, since });
+        let id =
+            self.tasks.insert(Running { task, connection, waiting, place: None, body: None, asks: 0, since });
         if let Some(connection) = connection.and_then(|connection| self.connections.get_mut(connection)) {
             connection.stage = Stage::Working(id);
         }
@@ -186,6 +197,13 @@ impl Server {
                 self.miss_body(connection);
                 return None;
             }
+            Ask::Enter(place) => return self.place_asked(id, place),
+            Ask::Leave => {
+                let place = self.tasks.get_mut(id)?.place.take();
+                self.place_given_back(place);
+                return Some(Reply::Entered(true));
+            }
+            Ask::Send(segment) => return self.send_more(id, segment),
             Ask::Respond(response) => {
                 let Some(connection) = connection.filter(|connection| self.works_for(id, *connection)) else {
                     return Some(Reply::Responded(false));
@@ -205,7 +223,7 @@ impl Server {
         let ask = running.asks;
         let mut results: Vec<Option<StoreResult>> = operations.iter().map(|_| None).collect();
         for (index, operation) in operations.into_iter().enumerate() {
-            let owner = owner(Place { task: id, ask, index }, &operation);
+            let owner = owner(Spot { task: id, ask, index }, &operation);
             if let Err(error) = self.put(owner, operation) {
                 results[index] = Some(Err(error));
                 self.fleet_mut().counters.store_refused += 1;
@@ -254,11 +272,11 @@ impl Server {
             let answer = answers.next().unwrap_or_else(|| Err(StoreError::Unavailable("no answer".into())));
             self.count_operation(&placed, &answer);
             match placed.owner {
-                Owner::Task(place) => {
-                    self.answer_task(place, answer);
+                Owner::Task(spot) => {
+                    self.answer_task(spot, answer);
                 }
-                Owner::Enrolment(place, undo) => {
-                    if let Some(Ok(Answer::Key(key))) = self.answer_task(place, answer) {
+                Owner::Enrolment(spot, undo) => {
+                    if let Some(Ok(Answer::Key(key))) = self.answer_task(spot, answer) {
                         self.undo_enrolment(undo, key);
                     }
                 }
@@ -272,19 +290,19 @@ impl Server {
     }
 
     /// Gives a task its answer; given back if the task does not wait for it any more.
-    fn answer_task(&mut self, place: Place, answer: StoreResult) -> Option<StoreResult> {
-        let Some(running) = self.tasks.get_mut(place.task).filter(|running| running.asks == place.ask) else {
+    fn answer_task(&mut self, spot: Spot, answer: StoreResult) -> Option<StoreResult> {
+        let Some(running) = self.tasks.get_mut(spot.task).filter(|running| running.asks == spot.ask) else {
             return Some(answer);
         };
         let Waiting::Store { results, left } = &mut running.waiting else { return Some(answer) };
-        let Some(result) = results.get_mut(place.index).filter(|result| result.is_none()) else {
+        let Some(result) = results.get_mut(spot.index).filter(|result| result.is_none()) else {
             return Some(answer);
         };
         *result = Some(answer);
         *left -= 1;
         if *left == 0 {
             let results = std::mem::take(results).into_iter().flatten().collect();
-            self.resume(place.task, Reply::Store(results));
+            self.resume(spot.task, Reply::Store(results));
         }
         None
     }
@@ -326,9 +344,14 @@ impl Server {
 
     fn end(&mut self, id: SlotId, outcome: Outcome) {
         let Some(running) = self.tasks.remove(id) else { return };
+        self.place_given_back(running.place);
         let Some(connection) = running.connection else { return };
         if self.answers_message(id, connection) {
             return self.end_message(connection, outcome);
+        }
+        if self.streams_for(id, connection) {
+            // what is still missing of its answer will never come
+            return self.drop_connection(connection);
         }
         match outcome {
             // the answer was given earlier
@@ -407,13 +430,13 @@ impl Server {
     }
 }
 
-fn owner(place: Place, operation: &Operation) -> Owner {
+fn owner(spot: Spot, operation: &Operation) -> Owner {
     match operation {
         Operation::Enroll(enrollment) => {
             let created = matches!(enrollment.written, Written::New(_));
-            Owner::Enrolment(place, Undo { agent: enrollment.agent.clone(), created })
+            Owner::Enrolment(spot, Undo { agent: enrollment.agent.clone(), created })
         }
-        _ => Owner::Task(place),
+        _ => Owner::Task(spot),
     }
 }
 

@@ -15,6 +15,7 @@ mod limits;
 mod pgp_key;
 mod polling;
 mod stopping;
+mod streaming;
 mod tasks;
 mod timeouts;
 mod trouble;

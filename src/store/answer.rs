@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Action, ActionResult, Agent, ApiKey, ArtifactBody, ArtifactFacts, EnrollmentToken, Policy, Secrets,
+    Action, ActionResult, Agent, ApiKey, ArtifactBody, ArtifactFacts, Chunk, EnrollmentToken, File, Policy,
+    Secrets,
 };
 
 /// The answer to one operation.
@@ -51,6 +52,14 @@ pub enum Answer {
     ArtifactBody(Option<ArtifactBody>),
     /// Artifacts, by identifier and hash.
     Artifacts(Vec<ArtifactFacts>),
+    /// The file, or none.
+    File(Option<Box<File>>),
+    /// Files.
+    Files(Vec<File>),
+    /// Chunks by number.
+    Chunks(Vec<Chunk>),
+    /// Content, shared by all who asked for it at once.
+    Bytes(Arc<[u8]>),
     /// How many documents were removed.
     Removed(usize),
 }

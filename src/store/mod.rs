@@ -27,9 +27,9 @@ pub use documents::{DEFAULT_POLICY_ID, default_policy};
 pub use elastic::{Elastic, ElasticError, ElasticWatch, FetchError, Indices, WithRemotes, fetch};
 pub use embedded::{Embedded, EmbeddedWatch};
 pub use memory::{Memory, MemoryWatch};
-pub use operation::{Enrollment, Lane, Lanes, Operation, Written};
+pub use operation::{Enrollment, FileList, FileQuery, Lane, Lanes, Operation, Written};
 pub use pool::{Pool, PoolEvent};
-pub use retention::Retention;
+pub use retention::{Retention, UPLOAD_TIME_MAX};
 
 use crate::model::{Action, Policy};
 

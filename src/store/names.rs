@@ -49,6 +49,14 @@ impl Operation {
             PutArtifact(_) => "put_artifact",
             Artifacts => "artifacts",
             DeleteArtifact(_) => "delete_artifact",
+            FindFile(_) => "find_file",
+            Files(_) => "files",
+            BeginFile(_) => "begin_file",
+            PutChunk(_) => "put_chunk",
+            FileChunks(_) => "file_chunks",
+            ReadChunk { .. } => "read_chunk",
+            EndFile { .. } => "end_file",
+            DeleteFile(_) => "delete_file",
             Backup(_) => "backup",
         }
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::batch::BATCH_OPERATIONS_MAX;
 use crate::model::raw::Raw;
 use crate::model::{
-    Action, ActionResult, ApiKey, ArtifactId, KeyMaking, KeysWanted, NewArtifact, NewSecret, Patch, Policy,
-    RetiredKey,
+    Action, ActionResult, ApiKey, ArtifactId, FileKey, FileStatus, KeyMaking, KeysWanted, NewArtifact,
+    NewChunk, NewFile, NewSecret, Patch, Policy, RetiredKey,
 };
 use crate::time::Timestamp;
 
@@ -182,6 +182,41 @@ pub enum Operation {
     Artifacts,
     /// Removes an artifact; `StoreError::NotFound` if there is none. `Answer::Done`.
     DeleteArtifact(ArtifactId),
+    /// One file: `Answer::File`.
+    FindFile(FileQuery),
+    /// Several, newest first: `Answer::Files`.
+    Files(FileList),
+    /// A file begins. One of that key that is not READY is replaced, and its chunks are removed; `StoreError::Conflict` if it
+    /// is READY. The next [`Operation::FindFile`] finds it. `Answer::Done`.
+    BeginFile(Box<NewFile>),
+    /// Keeps a chunk, in place of one of that number; `StoreError::NotFound` if the file takes no more chunks under this
+    /// upload_id, as far as the store can tell. `Answer::Done`.
+    PutChunk(Box<NewChunk>),
+    /// What chunks of a file there are, by their numbers: `Answer::Chunks`.
+    FileChunks(FileKey),
+    /// The content of one: `Answer::Bytes`; `StoreError::NotFound` if there is none.
+    ReadChunk {
+        /// The file.
+        file: FileKey,
+        /// From 0.
+        number: u64,
+        /// Where the list of chunks said that it stands.
+        index: String,
+    },
+    /// An open file is whole (READY), or never will be (any other status), and then its chunks are removed.
+    /// `StoreError::NotFound` if it is not open under this upload_id. `Answer::Done`.
+    EndFile {
+        /// The file.
+        file: FileKey,
+        /// As its sender names it.
+        upload_id: String,
+        /// What becomes of it.
+        status: FileStatus,
+        /// SHA-256 over the hashes of its chunks, as its sender gave it.
+        transit_sha256: Option<String>,
+    },
+    /// Removes a file with its chunks; that there is none is fine. `Answer::Done`.
+    DeleteFile(FileKey),
     /// Removes what has outlived its time; ids of removed actions are remembered. `Answer::Removed`.
     Cleanup {
         /// The present.
@@ -191,6 +226,33 @@ pub enum Operation {
     },
     /// Copies the whole store into a file that must not exist. `Answer::Done`.
     Backup(PathBuf),
+}
+
+/// Which file is wanted.
+#[derive(Clone, Debug)]
+pub enum FileQuery {
+    /// The one that an agent sends under this upload_id; `StoreError::Failed` if there are several.
+    Upload(String),
+    /// One that an agent sent, by its id.
+    Sent(String),
+    /// One that is READY and meant for this agent.
+    ForAgent {
+        /// The file's id.
+        id: String,
+        /// The agent's.
+        agent: String,
+    },
+    /// Any that goes to agents, by its key; for uploads of the operator.
+    Key(FileKey),
+}
+
+/// Which files are wanted.
+#[derive(Clone, Debug)]
+pub enum FileList {
+    /// Those that an agent sent.
+    OfAgent(String),
+    /// Those that go to agents.
+    ToAgents,
 }
 
 /// The write of an enrolment (checkin.md, "POST enroll", steps 4 and 5).
@@ -236,11 +298,13 @@ pub enum Lane {
     Keys,
     /// Bodies of artifacts, which may be large: nobody who only wants to check in is behind them.
     Artifacts,
+    /// Files and their chunks, megabytes each: nobody else waits for them.
+    Files,
 }
 
 impl Lane {
     /// All lanes.
-    pub const ALL: [Lane; 9] = [
+    pub const ALL: [Lane; 10] = [
         Lane::Read,
         Lane::Search,
         Lane::Write,
@@ -250,6 +314,7 @@ impl Lane {
         Lane::Single,
         Lane::Keys,
         Lane::Artifacts,
+        Lane::Files,
     ];
 
     /// As metrics name its queue.
@@ -264,6 +329,7 @@ impl Lane {
             Lane::Single => "store_single",
             Lane::Keys => "store_keys",
             Lane::Artifacts => "store_artifacts",
+            Lane::Files => "store_files",
         }
     }
 
@@ -272,6 +338,11 @@ impl Lane {
         self as usize
     }
 }
+
+/// Workers for files.
+pub(super) const FILE_WORKERS: usize = 2;
+/// A chunk goes alone: the other worker shall not wait for it.
+pub(super) const FILES_PER_BATCH_MAX: usize = 1;
 
 /// How a store takes operations: plain data, so that the core needs no store to plan by it.
 #[derive(Clone, Copy, Debug)]
@@ -287,12 +358,15 @@ pub struct Lanes {
 }
 
 impl Default for Lanes {
-    /// One worker for each lane but [`Lane::Refresh`], [`Lane::Beats`], [`Lane::Single`] and [`Lane::Keys`], which nothing uses.
+    /// One worker for each lane but [`Lane::Files`], which has two, and [`Lane::Refresh`], [`Lane::Beats`], [`Lane::Single`] and
+    /// [`Lane::Keys`], which nothing uses.
     fn default() -> Self {
+        let mut batch_max = [BATCH_OPERATIONS_MAX; Lane::ALL.len()];
+        batch_max[Lane::Files.index()] = FILES_PER_BATCH_MAX;
         Lanes {
             of: Operation::lane,
-            workers: [1, 1, 1, 0, 0, 1, 0, 0, 1],
-            batch_max: [BATCH_OPERATIONS_MAX; Lane::ALL.len()],
+            workers: [1, 1, 1, 0, 0, 1, 0, 0, 1, FILE_WORKERS],
+            batch_max,
             key_making: KeyMaking::None,
         }
     }
@@ -319,6 +393,10 @@ impl Operation {
             LatestPolicies | PolicyRevision { .. } | Tokens | Agents { .. } | Actions { .. } => {
                 Lane::Operator
             }
+            FindFile(_) | Files(_) | BeginFile(_) | PutChunk(_) | FileChunks(_) | ReadChunk { .. } => {
+                Lane::Files
+            }
+            EndFile { .. } | DeleteFile(_) => Lane::Files,
             AgentWhole(_) | ActionDocuments(_) | ResultsOfAction(_) | Cleanup { .. } | Backup(_) => {
                 Lane::Operator
             }
@@ -341,6 +419,8 @@ impl Operation {
             CreateAction(action) => action.agents.len() * 40,
             SetSecret(secret) => secret.value.expose().len(),
             PutArtifact(artifact) => artifact.body.len(),
+            BeginFile(file) => file.document.get().len(),
+            PutChunk(chunk) => chunk.data.0.len(),
             CreateResult(result) => result.action_response.as_ref().map_or(0, |raw| raw.get().len()),
             _ => 0,
         };

@@ -64,3 +64,7 @@ mod stop;
 mod tls;
 #[cfg(test)]
 mod upgrade;
+#[cfg(test)]
+mod files;
+#[cfg(test)]
+mod uploads;

@@ -39,3 +39,7 @@ mod status;
 mod stop;
 #[cfg(test)]
 mod upgrade;
+#[cfg(test)]
+mod files;
+#[cfg(test)]
+mod uploads;

@@ -35,3 +35,7 @@ mod policy;
 mod status;
 #[cfg(test)]
 mod upgrade;
+#[cfg(test)]
+mod files;
+#[cfg(test)]
+mod uploads;

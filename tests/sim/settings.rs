@@ -63,7 +63,7 @@ impl Settings {
 
     /// Agents' writes keep their order, which takes one worker.
     pub(crate) fn lanes(&self) -> Lanes {
-        Lanes { workers: [self.readers, self.readers, 1, 0, 0, self.readers, 0, 0, 1], ..Lanes::default() }
+        Lanes { workers: [self.readers, self.readers, 1, 0, 0, self.readers, 0, 0, 1, 0], ..Lanes::default() }
     }
 
     /// The shortest a check-in without a poll_timeout is held.

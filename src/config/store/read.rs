@@ -38,6 +38,7 @@ fn retention(section: &mut Section<'_, '_>) -> Retention {
         policy_revisions: duration("policy_revisions", default.policy_revisions),
         unenrolled_agents: duration("unenrolled_agents", default.unenrolled_agents),
         expired_actions: duration("expired_actions", default.expired_actions),
+        uploads: duration("uploads", default.uploads),
         policy_revisions_kept: section.number(
             "policy_revisions_kept",
             default.policy_revisions_kept,

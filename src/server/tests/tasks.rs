@@ -8,7 +8,8 @@ use serde_json::json;
 use super::world::{World, path};
 use crate::connection::{ConnectionId, Listener};
 use crate::handlers::{
-    Request, acks, artifact, audit_unenroll, checkin, deliver, enroll, opamp, pgp_key, policy, status,
+    Request, acks, artifact, audit_unenroll, checkin, deliver, enroll, file_delivery, opamp, pgp_key, policy,
+    status, uploads,
 };
 use crate::http::{HttpConnection, Limits, Received};
 use crate::store::{Lane, StoreError};
@@ -65,8 +66,12 @@ fn every_handler_s_future_is_under_2_kb() {
         ("pgp key", size(|cx| pgp_key::pgp_key(cx, request()))),
         ("collector's message", size(|cx| opamp::message(cx, Default::default(), Vec::new()))),
         ("collector", size(|cx| opamp::opamp(cx, request()))),
+        ("file delivery", size(|cx| file_delivery::deliver(cx, request()))),
         ("publish", size(|cx| policy::publish(cx, revision))),
         ("status", size(|cx| status::status(cx, request()))),
+        ("upload begin", size(|cx| uploads::begin(cx, request()))),
+        ("upload chunk", size(|cx| uploads::chunk(cx, request()))),
+        ("upload complete", size(|cx| uploads::complete(cx, request()))),
     ];
     for (name, bytes) in sizes {
         assert!(bytes <= FUTURE_BYTES_MAX, "{name}: {bytes} bytes; all: {sizes:?}");

@@ -81,7 +81,7 @@ impl World {
             Operation::OutputKeys(_) | Operation::CleanOutputKeys(_) => Lane::Keys,
             other => other.lane(),
         };
-        let workers = [1, 1, 1, 0, 0, 1, 0, 1, 1];
+        let workers = [1, 1, 1, 0, 0, 1, 0, 1, 1, 2];
         let lanes = Lanes { of, workers, key_making: KeyMaking::All, ..store.lanes() };
         World::on(store, lanes, now, |_| {})
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::IgnoredAny;
 
 use super::Elastic;
-use super::client::{Client, Request, Response};
+use super::client::{Client, Content, Request, Response};
 use super::failure::{Cure, Trouble};
 use crate::store::StoreError;
 
@@ -20,7 +20,7 @@ pub(super) fn plain(method: &'static str, path: impl Into<String>) -> Request {
         method,
         path: path.into(),
         body: Vec::new(),
-        lines: false,
+        content: Content::Json,
         authorization: None,
         repeatable: true,
         timeout: None,
@@ -35,7 +35,7 @@ pub(super) fn json(method: &'static str, path: impl Into<String>, body: &impl Se
 
 /// A POST of lines.
 pub(super) fn lines(path: impl Into<String>, body: String) -> Request {
-    Request { body: body.into_bytes(), lines: true, ..plain("POST", path) }
+    Request { body: body.into_bytes(), content: Content::Lines, ..plain("POST", path) }
 }
 
 impl Elastic {

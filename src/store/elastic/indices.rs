@@ -96,8 +96,8 @@ impl Indices {
 
     /// All of them.
     #[cfg(test)]
-    pub(in crate::store) fn names(&self) -> [&str; 8] {
-        [
+    pub(in crate::store) fn names(&self) -> Vec<String> {
+        let all = [
             &self.agents,
             &self.actions,
             &self.results,
@@ -106,7 +106,8 @@ impl Indices {
             &self.artifacts,
             &self.keys,
             &self.secrets,
-        ]
+        ];
+        all.into_iter().cloned().collect()
     }
 }
 

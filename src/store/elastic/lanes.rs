@@ -2,6 +2,7 @@
 
 use crate::model::KeyMaking;
 use crate::store::batch::BATCH_OPERATIONS_MAX;
+use crate::store::operation::{FILE_WORKERS, FILES_PER_BATCH_MAX};
 use crate::store::{Lane, Lanes, Operation};
 
 /// Look-ups or searches in one request: agents may say much of themselves, and what is read is held in memory.
@@ -26,7 +27,7 @@ const OPERATORS: usize = 2;
 /// check-in the later one stays, whichever is written first.
 pub(super) const LANES: Lanes = Lanes {
     of: lane,
-    workers: [READERS, READERS, 1, 1, 1, OPERATORS, SINGLES, KEEPERS, ARTIFACT_READERS],
+    workers: [READERS, READERS, 1, 1, 1, OPERATORS, SINGLES, KEEPERS, ARTIFACT_READERS, FILE_WORKERS],
     batch_max: [
         READS_PER_REQUEST_MAX,
         READS_PER_REQUEST_MAX,
@@ -37,6 +38,7 @@ pub(super) const LANES: Lanes = Lanes {
         SINGLES_PER_BATCH_MAX,
         KEYS_PER_BATCH_MAX,
         1,
+        FILES_PER_BATCH_MAX,
     ],
     key_making: KeyMaking::All,
 };
@@ -62,6 +64,8 @@ pub(super) fn lane(operation: &Operation) -> Lane {
         LatestPolicies | PolicyRevision { .. } | Tokens | Agents { .. } | Actions { .. } => Lane::Operator,
         ActionDocuments(_) | ResultsOfAction(_) | Cleanup { .. } | Backup(_) => Lane::Operator,
         MindOutputs { .. } | PutArtifact(_) | Artifacts | DeleteArtifact(_) => Lane::Operator,
+        FindFile(_) | Files(_) | BeginFile(_) | PutChunk(_) | FileChunks(_) | ReadChunk { .. } => Lane::Files,
+        EndFile { .. } | DeleteFile(_) => Lane::Files,
     }
 }
 

@@ -104,8 +104,12 @@ impl Elastic {
     }
 
     fn make(&self, index: Index) -> Result<(), StoreError> {
-        let name = self.indices.name(index);
-        match self.call(&json("PUT", format!("/{name}"), &definition(index))) {
+        self.make_named(self.indices.name(index), &definition(index))
+    }
+
+    /// Makes an index of this name, unless there is one.
+    pub(super) fn make_named(&self, name: &str, definition: &serde_json::Value) -> Result<(), StoreError> {
+        match self.call(&json("PUT", format!("/{name}"), definition)) {
             Ok(_) => {
                 ::log::info!("the index {name} was made");
                 Ok(())

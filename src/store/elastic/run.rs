@@ -26,6 +26,8 @@ impl Elastic {
             Some(Lane::Artifacts | Lane::Operator) => {
                 part.iter().map(|operation| self.operate(operation)).collect()
             }
+            // moved, not lent
+            Some(Lane::Files) => part.iter().map(|_| Err(misplaced())).collect(),
         }
     }
 
@@ -187,14 +189,15 @@ impl Elastic {
         }
     }
 
-    /// Removes actions that expired long ago. How long results, revisions and unenrolled agents stay is for the cluster's
+    /// Removes actions that expired long ago, and ends uploads that were abandoned. How long uploads, results, revisions and unenrolled agents stay is for the cluster's
     /// lifecycle policies and for Kibana to say.
     fn clean_up(&self, now: Timestamp) -> StoreResult {
+        let ended = self.end_abandoned_uploads(now)?;
         let Some(before) = crate::store::retention::outlived(now, self.expired_actions_kept) else {
-            return Ok(Answer::Removed(0));
+            return Ok(Answer::Removed(ended));
         };
         let query = serde_json::json!({"range": {"expiration": {"lte": before.rfc3339_millis()}}});
-        self.delete_by_query(Index::Actions, &query).map(Answer::Removed)
+        Ok(Answer::Removed(ended + self.delete_by_query(Index::Actions, &query)?))
     }
 }
 

@@ -66,6 +66,18 @@ pub(super) const RETIRED: Script = Script(concat!(
     "if(!done){ctx.op='none'}",
 ));
 
+/// The end of a file: its status, and the hash that its sender gave.
+pub(super) const END_FILE: Script = Script(concat!(
+    "def s=ctx._source;if(!(s.file instanceof Map)){s.file=new HashMap()}s.file.Status=params.status;",
+    "if(params.hash!=null){s.transithash=['sha256':params.hash]}",
+));
+
+/// Bytes of a chunk: what was sent as CBOR is bytes, what was sent as JSON is base64.
+pub(super) const DATA_BYTES: Script = Script(concat!(
+    "def d=params._source.data;if(d==null){return null}if(d instanceof String){",
+    "int p=d.endsWith('==')?2:(d.endsWith('=')?1:0);return d.length()/4*3-p}return d.length",
+));
+
 /// Where an agent stands in an action's list and how long that is: a field of a search, in place of the list itself.
 pub(super) const PLACE: Script =
     Script("def a=params._source.agents;return a instanceof List?[a.indexOf(params.agent),a.size()]:null");

@@ -11,12 +11,12 @@ use super::writer::Transaction;
 use super::{Inner, lock};
 use crate::model::Patch;
 use crate::store::documents::seconds;
-use crate::store::retention::{GONE_ACTIONS_MAX, outlived};
+use crate::store::retention::{GONE_ACTIONS_MAX, UPLOAD_TIME_MAX, outlived};
 use crate::store::{Answer, StoreError, StoreResult};
 use crate::time::Timestamp;
 
 /// A step touches at most so many rows...
-const STEP_ROWS: i64 = 500;
+pub(super) const STEP_ROWS: i64 = 500;
 /// ...or actions for at most about so many agents.
 const STEP_ACTION_AGENTS: usize = 2000;
 
@@ -26,6 +26,7 @@ pub(super) fn run(inner: &Inner, now: Timestamp, serving: Duration) -> StoreResu
     let mut removed = 0;
     steps(inner, |transaction| transaction.date(now))?;
     steps(inner, |transaction| transaction.unenroll_silent(now, serving))?;
+    removed += remove_uploads(inner, now)?;
     removed +=
         aged(inner, now, kept.unenrolled_agents, |transaction, before| transaction.remove_agents(before))?;
     removed +=
@@ -38,6 +39,16 @@ pub(super) fn run(inner: &Inner, now: Timestamp, serving: Duration) -> StoreResu
     })?;
     lock(&inner.writer).truncate_wal();
     Ok(Answer::Removed(removed))
+}
+
+/// Ends uploads that were abandoned, removes those that have outlived their time, and what chunks are left of any.
+fn remove_uploads(inner: &Inner, now: Timestamp) -> Result<usize, StoreError> {
+    let begun = now.minus(UPLOAD_TIME_MAX).0;
+    let ended = steps(inner, |transaction| transaction.end_abandoned_uploads(begun))?;
+    let kept = inner.retention.uploads;
+    let removed = aged(inner, now, kept, |transaction, before| transaction.remove_uploads(before))?;
+    inner.remove_stray_chunks()?;
+    Ok(ended + removed)
 }
 
 fn aged(

@@ -12,6 +12,8 @@ mod backup;
 mod cleanup;
 mod connection;
 mod fault;
+mod file_chunks;
+mod files;
 mod open;
 mod policies;
 mod read;
@@ -70,6 +72,9 @@ impl Store for Embedded {
             Some(Lane::Read) => self.inner.read(&self.inner.look_ups, batch),
             Some(Lane::Search) => self.inner.read(&self.inner.searches, batch),
             Some(Lane::Write | Lane::Refresh | Lane::Beats) => self.inner.write(batch),
+            Some(Lane::Files) => {
+                batch.into_iter().map(|operation| self.inner.handle_file(operation)).collect()
+            }
             Some(Lane::Operator | Lane::Single | Lane::Keys | Lane::Artifacts) => {
                 batch.into_iter().map(|operation| self.inner.operate(operation)).collect()
             }

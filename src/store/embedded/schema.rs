@@ -3,7 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// All steps, oldest first. A released step never changes; a new schema is a new step.
-pub(super) const STEPS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4];
+pub(super) const STEPS: &[&str] = &[VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
 
 /// All tables of the newest version that the first one had too.
 pub(super) const TABLES: &[&str] = &[
@@ -152,6 +152,44 @@ CREATE TABLE artifacts (
     document TEXT NOT NULL,
     body BLOB NOT NULL,
     UNIQUE (identifier, decoded_sha256)
+) STRICT;
+";
+
+const VERSION_5: &str = "
+-- what agents sent and what they get; `started` in milliseconds since 1970; `status` and `transit_sha256` stand here and not in
+-- the document. A number is never given twice: what is left of a file's chunks is no other's
+CREATE TABLE files (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    area TEXT NOT NULL,
+    id TEXT NOT NULL,
+    upload_id TEXT NOT NULL,
+    agent_id TEXT NOT NULL,
+    status TEXT NOT NULL,
+    transit_sha256 TEXT,
+    started INTEGER NOT NULL,
+    document TEXT NOT NULL,
+    UNIQUE (id, area)
+) STRICT;
+CREATE INDEX files_upload_id ON files (upload_id);
+CREATE INDEX files_agent_id ON files (agent_id);
+CREATE INDEX files_started ON files (started);
+
+CREATE TABLE file_chunks (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    file INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    sha2 TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    UNIQUE (file, place)
+) STRICT;
+
+-- a chunk in pieces, which are bound and read one at a time
+CREATE TABLE file_pieces (
+    chunk INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    UNIQUE (chunk, place)
 ) STRICT;
 ";
 

@@ -16,7 +16,8 @@ impl State {
         self.date(now);
         self.unenroll_silent(now, serving);
         let outlived = |kept: Duration| outlived(now, kept);
-        let mut removed = 0;
+        let mut removed = self.end_abandoned_uploads(now);
+        removed += outlived(kept.uploads).map_or(0, |before| self.remove_uploads(before));
         removed += outlived(kept.unenrolled_agents).map_or(0, |before| self.remove_agents(before));
         removed += outlived(kept.action_results).map_or(0, |before| self.remove_results(before));
         removed += outlived(kept.expired_actions).map_or(0, |before| self.remove_actions(before));

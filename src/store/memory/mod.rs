@@ -4,6 +4,7 @@
 mod agents;
 mod artifacts;
 mod cleanup;
+mod files;
 mod read;
 mod state;
 mod write;

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::model::{Action, ActionResult, ArtifactId, EnrollmentToken, NewArtifact, Policy, Secrets};
+use super::files::StoredFile;
+use crate::model::{
+    Action, ActionResult, ArtifactId, EnrollmentToken, FileKey, NewArtifact, Policy, Secrets,
+};
 use crate::store::keys::Sealed;
 use crate::store::news::PolicyMark;
 use crate::store::{Answer, Operation, Retention, StoreError, StoreResult};
@@ -30,6 +33,9 @@ pub(super) struct State {
     pub(super) gone_actions: VecDeque<String>,
     /// Oldest first.
     pub(super) results: Vec<StoredResult>,
+    pub(super) files: BTreeMap<FileKey, StoredFile>,
+    /// How many file documents there were.
+    pub(super) last_file: i64,
     /// For the watch.
     pub(super) changed_policies: BTreeMap<String, PolicyMark>,
 }
@@ -83,6 +89,8 @@ impl State {
             actions: BTreeMap::new(),
             gone_actions: VecDeque::new(),
             results: Vec::new(),
+            files: BTreeMap::new(),
+            last_file: 0,
             changed_policies: BTreeMap::new(),
         }
     }
@@ -116,6 +124,10 @@ impl State {
             ResultsOfAction(action_id) => Ok(self.results_of(&action_id)),
             ArtifactBody(id) => Ok(self.artifact_body(&id)),
             Artifacts => Ok(self.all_artifacts()),
+            FindFile(query) => self.find_file(&query),
+            Files(list) => Ok(self.list_files(&list)),
+            FileChunks(file) => Ok(self.file_chunks(&file)),
+            ReadChunk { file, number, .. } => self.read_chunk(&file, number),
             Cleanup { now, serving } => Ok(Answer::Removed(self.clean_up(retention, now, serving))),
             Backup(_) => Err(StoreError::Failed {
                 status: 501,
@@ -153,6 +165,15 @@ impl State {
             CreateAction(action) => Ok(self.create_action(*action)),
             PutArtifact(artifact) => Ok(self.put_artifact(*artifact)),
             DeleteArtifact(id) => self.delete_artifact(&id),
+            BeginFile(file) => self.begin_file(*file),
+            PutChunk(chunk) => self.put_chunk(*chunk),
+            EndFile { file, upload_id, status, transit_sha256 } => {
+                self.end_file(&file, &upload_id, status, transit_sha256)
+            }
+            DeleteFile(file) => {
+                self.files.remove(&file);
+                Ok(Answer::Done)
+            }
             _ => Err(StoreError::Failed { status: 500, reason: "not a write".to_owned() }),
         }
     }

@@ -14,7 +14,7 @@ impl Store for Strange {
     }
 
     fn lanes(&self) -> Lanes {
-        Lanes { workers: [3, 1, 1, 1, 1, 1, 1, 1, 1], ..Lanes::default() }
+        Lanes { workers: [3, 1, 1, 1, 1, 1, 1, 1, 1, 1], ..Lanes::default() }
     }
 }
 

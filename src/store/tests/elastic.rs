@@ -24,7 +24,7 @@ pub(in crate::store) fn on_elastic(behaviour: fn(&Fixture)) {
 pub(in crate::store) fn on_cluster(cluster: &Cluster, behaviour: fn(&Fixture)) {
     let indices = Indices::with_suffix(&suffix()).unwrap();
     // a cluster holds only so many
-    let _leftovers = Leftovers { cluster, names: indices.names().join(",") };
+    let _leftovers = Leftovers { cluster, names: [indices.names(), indices.file_names()].concat().join(",") };
     let store = Elastic::open(&settings(cluster), indices, RETENTION.expired_actions).unwrap();
     let store = Arc::new(store);
     behaviour(&Fixture::of(Shared(Arc::clone(&store)), Late { store, watch: None }));

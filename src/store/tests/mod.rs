@@ -12,6 +12,7 @@ mod cleanup;
 pub(super) mod cluster;
 pub(super) mod elastic;
 pub(super) mod enrolling;
+mod files;
 pub(super) mod keys;
 mod output_keys;
 pub(super) mod policies;
@@ -35,6 +36,7 @@ pub(in crate::store) const RETENTION: Retention = Retention {
     policy_revisions_kept: 2,
     unenrolled_agents: Duration::from_secs(3_000),
     expired_actions: Duration::from_secs(4_000),
+    uploads: Duration::from_secs(3 * 24 * 60 * 60),
 };
 
 /// Makes a test for each store of each behaviour named; of those behind `only_ours` for the stores that are ours.

@@ -45,6 +45,16 @@ const INDICES: [&str; 8] = [
     "servers-secrets",
 ];
 
+/// The indices of files that tests make, likewise.
+const FILE_INDICES: [&str; 6] = [
+    "fromhost-meta-agent",
+    "fromhost-data-agent",
+    "tohost-meta-agent",
+    "tohost-data-agent",
+    "library-meta-scripts",
+    "library-data-scripts",
+];
+
 /// A fleet of an installation's own in the cluster; its indices go with it.
 pub(crate) struct Fleet {
     pub(super) cluster: &'static Cluster,
@@ -99,7 +109,10 @@ impl Drop for Fleet {
     fn drop(&mut self) {
         // a cluster holds a bounded number of shards; nobody waits for it
         let end = if self.suffix.is_empty() { String::new() } else { format!("-{}", self.suffix) };
-        let names = INDICES.map(|index| format!(".fleet-{index}{end}")).join(",");
+        let of_fleet = INDICES.map(|index| format!(".fleet-{index}{end}"));
+        let stem = if self.suffix.is_empty() { "-".to_owned() } else { format!(".{}.", self.suffix) };
+        let of_files = FILE_INDICES.map(|index| format!(".fleet-fileds{stem}{index}"));
+        let names = [&of_fleet[..], &of_files].concat().join(",");
         self.cluster.admin("DELETE", &format!("/{names}?ignore_unavailable=true&timeout=0s"), &json!(null));
     }
 }

@@ -6,6 +6,7 @@
 
 mod agent;
 mod certificates;
+pub(crate) mod files;
 mod fleet;
 mod http;
 mod in_process;
@@ -27,6 +28,6 @@ pub(crate) use opamp::{Socket, collector, described, frame, uid};
 pub(crate) use options::Options;
 pub(crate) use output::Output;
 pub(crate) use server::{Failed, Installation, Process, Server, executable, free_port, succeeds};
-pub(crate) use store::{Opened, action, minutes_from_now};
+pub(crate) use store::{Opened, action, minutes_from_now, now_millis};
 pub(crate) use stream::roots;
 pub(crate) use wait::{PATIENCE, eventually, in_thread};

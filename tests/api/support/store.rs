@@ -57,6 +57,11 @@ pub(crate) fn minutes_from_now(minutes: i64) -> String {
     Timestamp(now().0 + minutes * 60_000).rfc3339()
 }
 
+/// The time in milliseconds since 1970.
+pub(crate) fn now_millis() -> i64 {
+    now().0
+}
+
 fn now() -> Timestamp {
     Clock::start().now().wall
 }
@@ -94,7 +99,8 @@ impl Installation {
 }
 
 impl Opened {
-    fn run(&self, operation: Operation) -> Answer {
+    /// Runs one operation, which must go well.
+    pub(crate) fn run(&self, operation: Operation) -> Answer {
         self.store.run(vec![operation]).remove(0).unwrap()
     }
 

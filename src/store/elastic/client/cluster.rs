@@ -213,8 +213,7 @@ impl Cluster {
                 headers.insert(AUTHORIZATION, authorization);
             }
             if !request.body.is_empty() {
-                let kind = if request.lines { "application/x-ndjson" } else { "application/json" };
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+                headers.insert(CONTENT_TYPE, HeaderValue::from_static(request.content.mime_type()));
             }
         }
         let agent = if request.timeout.is_some() { &self.patient_agent } else { &self.agent };

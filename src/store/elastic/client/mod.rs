@@ -29,7 +29,7 @@ mod verify;
 
 pub(super) use error::{ClientError, SendError};
 pub use fetch::{FetchError, fetch};
-pub(super) use request::{Request, Response};
+pub(super) use request::{Content, Request, Response};
 
 use self::clock::Clock;
 use self::cluster::Cluster;

@@ -12,16 +12,38 @@ pub(in crate::store::elastic) struct Request {
     pub(in crate::store::elastic) method: &'static str,
     /// Path with query, beginning with `/`; ids in it are percent-encoded.
     pub(in crate::store::elastic) path: String,
-    /// JSON, or NDJSON where `lines` is set; empty: no body.
+    /// Empty: no body.
     pub(in crate::store::elastic) body: Vec<u8>,
-    /// The body is NDJSON (`_bulk`, `_msearch`).
-    pub(in crate::store::elastic) lines: bool,
+    /// What the body is.
+    pub(in crate::store::elastic) content: Content,
     /// In place of the service's own: the whole value of `Authorization`.
     pub(in crate::store::elastic) authorization: Option<Secret>,
     /// What may be repeated when it is not known whether the cluster has done it.
     pub(in crate::store::elastic) repeatable: bool,
     /// For the answer's head, where it is not the configured one.
     pub(in crate::store::elastic) timeout: Option<Duration>,
+}
+
+/// What a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store::elastic) enum Content {
+    /// JSON.
+    Json,
+    /// NDJSON (`_bulk`, `_msearch`).
+    Lines,
+    /// CBOR; what is answered is JSON all the same.
+    Cbor,
+}
+
+impl Content {
+    /// For the header Content-Type.
+    pub(super) fn mime_type(self) -> &'static str {
+        match self {
+            Content::Json => "application/json",
+            Content::Lines => "application/x-ndjson",
+            Content::Cbor => "application/cbor",
+        }
+    }
 }
 
 /// What the cluster answered, whatever its status.

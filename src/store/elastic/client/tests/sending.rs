@@ -10,7 +10,7 @@ use super::support::{
     Hand, PATIENCE, TOKEN, client, closed_port, error_of, get, hasty, post, settings, succeed,
 };
 use crate::config::{Elasticsearch, Header, Secret};
-use crate::store::elastic::client::{Client, Request, SendError};
+use crate::store::elastic::client::{Client, Content, Request, SendError};
 
 /// Reads a request and hangs up.
 fn hangs_up(peer: &mut Peer) -> std::io::Result<()> {
@@ -45,7 +45,7 @@ fn a_body_has_a_length_and_a_type() {
     let server = Server::plain(elasticsearch);
     let client = client(&[server.http()]);
     succeed(&client, &post("{\"a\":1}"));
-    succeed(&client, &Request { lines: true, ..post("{}\n") });
+    succeed(&client, &Request { content: Content::Lines, ..post("{}\n") });
     succeed(&client, &post(""));
     succeed(&client, &Request { body: b"{}".to_vec(), ..get() });
     let seen = server.next();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::config::{Elasticsearch, Secret};
 use crate::store::elastic::client::clock;
 use crate::store::elastic::client::dial::Waits;
-use crate::store::elastic::client::{Client, Request, SendError};
+use crate::store::elastic::client::{Client, Content, Request, SendError};
 
 /// No test waits longer for what does not come.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -66,7 +66,7 @@ pub(super) fn get() -> Request {
         method: "GET",
         path: "/".to_owned(),
         body: Vec::new(),
-        lines: false,
+        content: Content::Json,
         authorization: None,
         repeatable: true,
         timeout: None,
