@@ -2,6 +2,7 @@
 
 use super::checkin::{CheckInRequest, unhealthy_reasons};
 use super::opamp::{NewCollector, Report};
+use super::range;
 use super::upgrade::UpgradeDetails;
 use super::user_agent::{Version, agent_version};
 
@@ -32,5 +33,15 @@ pub fn opamp(data: &[u8]) {
     for stored in [Some(document), config, health].into_iter().flatten() {
         assert!(super::body::check_depth("stored", &stored).is_ok(), "nested too deeply to be stored");
         let _: serde_json::Value = serde_json::from_str(stored.get()).expect("what is stored is JSON");
+    }
+}
+
+/// A file of any size and any header Range: a part that lies within the file, or a refusal.
+pub fn file_range(data: &[u8]) {
+    let Some((size, header)) = data.split_first_chunk() else { return };
+    let bytes = u64::from_le_bytes(*size);
+    let header = std::str::from_utf8(header).ok();
+    if let Ok(Some(part)) = range::read(header, bytes) {
+        assert!(part.start < part.end && part.end <= bytes, "{part:?} of {bytes}");
     }
 }

@@ -152,7 +152,7 @@ fn chunk_hash(head: &RequestHead) -> Result<String, ApiError> {
 }
 
 /// Whether these chunks are the whole file.
-fn check_chunks(upload: &File, chunks: &[Chunk], transit_sha256: &str) -> Result<(), FileError> {
+pub(super) fn check_chunks(upload: &File, chunks: &[Chunk], transit_sha256: &str) -> Result<(), FileError> {
     let count = upload.chunk_count().unwrap_or(0);
     let in_place = (0..count).zip(chunks).all(|(number, chunk)| chunk.number == number);
     let Some((last, others)) = chunks.split_last().filter(|_| chunks.len() as u64 == count && in_place)

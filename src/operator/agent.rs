@@ -1,11 +1,13 @@
 //! `agent ..`: who they are. What they are to do is in [`super::order`].
 
 use std::io::Write;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::arguments::AgentCommand;
 use super::client::Client;
+use super::diagnostics;
 use super::failure::Failure;
 use super::order;
 use super::output::Output;
@@ -32,6 +34,10 @@ pub(super) fn run<W: Write>(
             let mut answer = client.get(&format!("{PATH}/{}", encoded(&id)))?;
             output.show(&answer["item"].take(), whole)
         }
+        AgentCommand::Diagnostics { agents, output: Some(file), wait } => match agents.ids.as_slice() {
+            [id] => diagnostics::run(id, &file, Duration::from_secs(wait), client, output),
+            _ => Err(Failure::Diagnostics("--output is for one agent".to_owned())),
+        },
         command => order::run(command, client, output),
     }
 }

@@ -59,6 +59,9 @@ pub enum Command {
     /// Artifacts: what Endpoint fetches beside its policy.
     #[command(subcommand)]
     Artifact(ArtifactCommand),
+    /// Files that agents may fetch.
+    #[command(subcommand)]
+    File(FileCommand),
     /// Agents: who they are, and what they are to do.
     #[command(subcommand)]
     Agent(AgentCommand),
@@ -231,12 +234,51 @@ pub enum AgentCommand {
         #[command(flatten)]
         /// Which.
         agents: Selection,
+        /// Wait for the bundle of one agent, check it, and save it as this file.
+        #[arg(long, value_name = "FILE", conflicts_with = "policy")]
+        output: Option<PathBuf>,
+        /// For so many seconds at most.
+        #[arg(long, value_name = "SECONDS", requires = "output", default_value_t = 600)]
+        wait: u64,
     },
     /// Tell agents to leave.
     Unenroll {
         #[command(flatten)]
         /// Which.
         agents: Selection,
+    },
+}
+
+/// `file ..`
+#[derive(Debug, Subcommand)]
+pub enum FileCommand {
+    /// Keep a file for agents, or for a library.
+    #[command(group = clap::ArgGroup::new("whose").required(true))]
+    Add {
+        /// The file.
+        file: PathBuf,
+        /// Under this id; without it a new one is made.
+        #[arg(long)]
+        id: Option<String>,
+        /// An agent that may fetch it. May be repeated.
+        #[arg(long = "agent", value_name = "AGENT", group = "whose")]
+        agents: Vec<String>,
+        /// The library whose files every agent's Endpoint may fetch.
+        #[arg(long, group = "whose")]
+        library: Option<String>,
+        /// What it is, such as application/zip.
+        #[arg(long, value_name = "TYPE", default_value = "")]
+        mime_type: String,
+    },
+    /// List the files for agents.
+    List,
+    /// Delete a file.
+    Delete {
+        /// The file.
+        id: String,
+        /// Its library, if it has one.
+        #[arg(long)]
+        library: Option<String>,
     },
 }
 
@@ -398,6 +440,11 @@ mod tests {
             "agent upgrade x --version 9.1.0 --source-uri http://m/",
             "agent settings x --log-level debug",
             "agent diagnostics x",
+            "agent diagnostics x --output f --wait 9",
+            "file add f --agent a --agent b --id i --mime-type t",
+            "file add f --library l",
+            "file list",
+            "file delete i --library l",
             "action list",
             "action show x",
             "action cancel x",
@@ -418,6 +465,9 @@ mod tests {
             "--host x status",
             "--agent-mode status",
             "policy list --id x",
+            "file add f",
+            "file add f --agent a --library l",
+            "agent diagnostics x --wait 9",
             "artifact add f",
             "artifact add f --identifier i --compress lzma",
         ] {

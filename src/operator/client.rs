@@ -2,11 +2,12 @@
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::download::{self, DownloadError};
 use super::failure::Failure;
 use super::response;
 
@@ -60,6 +61,28 @@ impl Client {
     /// How the server does, soon or not at all.
     pub(super) fn status(&self) -> Result<Value, Failure> {
         self.ask_within(STATUS_WAIT_MAX, "GET", "/api/status", b"")
+    }
+
+    /// PUTs bytes.
+    pub(super) fn put_bytes(&self, target: &str, body: &[u8]) -> Result<Value, Failure> {
+        self.ask("PUT", target, body)
+    }
+
+    /// GETs content, which is handed to `sink` as it comes and goes to `file`; how many bytes it has.
+    pub(super) fn download(
+        &self,
+        target: &str,
+        file: &Path,
+        sink: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<u64, Failure> {
+        let mut stream = self.connect(ANSWER_WAIT_MAX)?;
+        let sent = stream.write_all(&request("GET", target, b"")).map_err(DownloadError::Server);
+        let received = sent.and_then(|()| download::receive(&mut stream, sink));
+        received.map_err(|error| match error {
+            DownloadError::Server(source) => Failure::Silent { directory: self.directory.clone(), source },
+            DownloadError::File(source) => Failure::File { file: file.to_owned(), source },
+            DownloadError::Failure(failure) => failure,
+        })
     }
 
     fn ask(&self, method: &str, target: &str, body: &[u8]) -> Result<Value, Failure> {

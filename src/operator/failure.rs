@@ -63,6 +63,9 @@ pub(super) enum Failure {
         /// With the line where there is one.
         message: String,
     },
+    /// diagnostics that do not come
+    #[error("{0}")]
+    Diagnostics(String),
     /// standard input
     #[error("standard input: {0}")]
     Input(io::Error),

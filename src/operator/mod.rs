@@ -8,7 +8,10 @@ mod artifact;
 mod check_config;
 mod client;
 pub mod configuration;
+mod diagnostics;
+mod download;
 mod failure;
+mod file;
 mod order;
 mod output;
 mod policy;
@@ -76,6 +79,7 @@ fn execute<W: Write>(command: Command, client: &Client, output: &mut Output<W>) 
         Command::Secret(command) => secret::run(command, io::stdin().lock(), client, output),
         Command::Artifact(command) => artifact::run(command, client, output),
         Command::Agent(command) => agent::run(command, client, output),
+        Command::File(command) => file::run(command, client, output),
         Command::Action(command) => action::run(command, client, output),
         Command::Backup { file } => {
             // the server works in a directory of its own

@@ -39,7 +39,7 @@ fn request(command: AgentCommand) -> Option<(String, Value)> {
         AgentCommand::Settings { agents, log_level } => {
             (agents, "settings", json!({ "log_level": log_level }))
         }
-        AgentCommand::Diagnostics { agents } => (agents, "request_diagnostics", json!({})),
+        AgentCommand::Diagnostics { agents, .. } => (agents, "request_diagnostics", json!({})),
         AgentCommand::Unenroll { agents } => (agents, "unenroll", json!({})),
         AgentCommand::List { .. } | AgentCommand::Show { .. } => return None,
     };
@@ -83,7 +83,9 @@ mod tests {
             (target.as_str(), body),
             ("/api/fleet/agents/bulk_unenroll", json!({ "agents": ["a", "b"] }))
         );
-        let (_, body) = request(AgentCommand::Diagnostics { agents: selected(&[], Some("p")) }).unwrap();
+        let (_, body) =
+            request(AgentCommand::Diagnostics { agents: selected(&[], Some("p")), output: None, wait: 600 })
+                .unwrap();
         assert_eq!(body, json!({ "agents": "fleet-agents.policy_id:\"p\"" }));
         let reassign =
             AgentCommand::Reassign { ids: vec![], from_policy: Some("o".into()), policy: "p".into() };

@@ -10,6 +10,8 @@ mod directory;
 mod documents;
 mod elastic;
 pub mod embedded;
+#[doc(hidden)]
+pub mod fuzz;
 mod keys;
 pub mod memory;
 mod names;

@@ -51,6 +51,8 @@ mod opamp_socket;
 #[cfg(test)]
 mod pgp;
 #[cfg(test)]
+mod operator_files;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod reload;

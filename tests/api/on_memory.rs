@@ -30,6 +30,8 @@ mod opamp;
 #[cfg(test)]
 mod opamp_socket;
 #[cfg(test)]
+mod operator_files;
+#[cfg(test)]
 mod policy;
 #[cfg(test)]
 mod status;

@@ -13,6 +13,7 @@ mod backup;
 mod cancel;
 mod error;
 mod facts;
+mod files;
 mod filter;
 mod orders;
 mod policies;

@@ -1,10 +1,10 @@
-//! Which path and method leads to which procedure. `{id}` stands for one segment, percent-decoded; the first row that fits
+//! Which path and method leads to which procedure. `{id}` and `{part}` stand for one segment each, percent-decoded; the first row that fits
 //! wins, so a fixed segment stands before an id.
 
 use super::error::Refusal;
 use super::{
-    Answered, action_status, agents, apply, artifacts, backup, cancel, handler, orders, policies, secrets,
-    server_status, tokens,
+    Answered, action_status, agents, apply, artifacts, backup, cancel, files, handler, orders, policies,
+    secrets, server_status, tokens,
 };
 use crate::handlers::Request;
 use crate::http::percent_decode;
@@ -51,6 +51,14 @@ pub(super) const ROUTES: &[(&str, &str, Start)] = &[
         handler(orders::diagnostics(cx, request))
     }),
     ("POST", "/api/fleet/agents/{id}/actions", |cx, request| handler(orders::action(cx, request))),
+    ("GET", "/api/fleet/agents/{id}/uploads", |cx, request| handler(files::uploads_of(cx, request))),
+    ("GET", "/api/fleet/agents/files/{id}/{part}", |cx, request| Box::pin(files::content(cx, request))),
+    // ours, as are all of files that agents are to get
+    ("GET", "/api/fleet/files", |cx, request| handler(files::list_all(cx, request))),
+    ("POST", "/api/fleet/files", |cx, request| handler(files::begin(cx, request))),
+    ("DELETE", "/api/fleet/files/{id}", |cx, request| handler(files::delete(cx, request))),
+    ("POST", "/api/fleet/files/{id}/complete", |cx, request| handler(files::complete(cx, request))),
+    ("PUT", "/api/fleet/files/{id}/{part}", |cx, request| handler(files::chunk(cx, request))),
     // ours
     ("POST", "/api/fleet/backup", |cx, request| handler(backup::backup(cx, request))),
 ];
@@ -58,20 +66,20 @@ pub(super) const ROUTES: &[(&str, &str, Start)] = &[
 /// The handler of a request.
 pub(super) fn start(cx: Cx, mut request: Request) -> Handler {
     match find(request.head.method(), request.head.path()) {
-        Ok((start, id)) => {
-            request.id = id;
+        Ok((start, Named { id, part })) => {
+            (request.id, request.part) = (id, part);
             start(cx, request)
         }
         Err(refusal) => handler(std::future::ready(Answered::Err(refusal))),
     }
 }
 
-fn find(method: &str, path: &str) -> Result<(Start, String), Refusal> {
+fn find(method: &str, path: &str) -> Result<(Start, Named), Refusal> {
     let mut allowed = Vec::new();
     for (row_method, row_path, start) in ROUTES {
-        let Some(id) = fits(row_path, path) else { continue };
+        let Some(named) = fits(row_path, path) else { continue };
         if *row_method == method {
-            return Ok((*start, id));
+            return Ok((*start, named));
         }
         allowed.push(*row_method);
     }
@@ -81,19 +89,28 @@ fn find(method: &str, path: &str) -> Result<(Start, String), Refusal> {
     }
 }
 
-/// The id in `path` if it is of this form; empty where the form has none.
-fn fits(form: &str, path: &str) -> Option<String> {
-    let mut id = String::new();
+/// What a path names; empty where its form names nothing.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Named {
+    id: String,
+    part: String,
+}
+
+/// What `path` names if it is of this form.
+fn fits(form: &str, path: &str) -> Option<Named> {
+    let mut named = Named::default();
     let mut segments = path.split('/');
     for expected in form.split('/') {
         let segment = segments.next()?;
-        if expected == "{id}" {
-            id = percent_decode(segment).filter(|id| !id.is_empty())?.into_owned();
-        } else if expected != segment {
-            return None;
-        }
+        let place = match expected {
+            "{id}" => &mut named.id,
+            "{part}" => &mut named.part,
+            _ if expected == segment => continue,
+            _ => return None,
+        };
+        *place = percent_decode(segment).filter(|text| !text.is_empty())?.into_owned();
     }
-    segments.next().is_none().then_some(id)
+    segments.next().is_none().then_some(named)
 }
 
 #[cfg(test)]
@@ -101,12 +118,14 @@ mod tests {
     use super::*;
 
     fn refused(method: &str, path: &str) -> Refusal {
-        find(method, path).map(|(_, id)| id).unwrap_err()
+        find(method, path).map(|(_, named)| named).unwrap_err()
     }
 
     #[test]
     fn an_id_is_one_segment_and_percent_decoded() {
-        assert_eq!(fits("/a/{id}/b", "/a/x%2Fy/b"), Some("x/y".into()));
+        let id = |id: &str, part: &str| Some(Named { id: id.into(), part: part.into() });
+        assert_eq!(fits("/a/{id}/b", "/a/x%2Fy/b"), id("x/y", ""));
+        assert_eq!(fits("/a/{id}/{part}", "/a/x/y%20z"), id("x", "y z"));
         assert_eq!(fits("/a/{id}", "/a/x/y"), None);
         assert_eq!(fits("/a/{id}", "/a/"), None);
         assert_eq!(fits("/a/{id}", "/a/%zz"), None);
@@ -114,8 +133,8 @@ mod tests {
 
     #[test]
     fn a_fixed_segment_is_no_id() {
-        let (_, id) = find("GET", "/api/fleet/agents/action_status").unwrap();
-        assert_eq!(id, "");
+        let (_, named) = find("GET", "/api/fleet/agents/action_status").unwrap();
+        assert_eq!(named, Named::default());
     }
 
     #[test]

@@ -130,7 +130,7 @@ struct Source<'a> {
 }
 
 /// The content in a chunk's document, if it holds any. An error for what is no such document.
-pub(super) fn content(document: &[u8]) -> Result<Option<Arc<[u8]>>, ()> {
+pub(in crate::store) fn content(document: &[u8]) -> Result<Option<Arc<[u8]>>, ()> {
     let document: Document<'_> = serde_json::from_slice(document).map_err(drop)?;
     let stored = document.fields.and_then(|fields| fields.data.first().copied());
     let Some(text) = stored.or_else(|| document.source.and_then(|source| source.data)) else {

@@ -52,6 +52,7 @@ use std::time::Duration;
 
 pub use beside::WithRemotes;
 pub use client::{FetchError, fetch};
+pub(super) use file_chunks::content as chunk_content;
 pub use indices::Indices;
 pub use watch::ElasticWatch;
 

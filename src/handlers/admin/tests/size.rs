@@ -35,7 +35,7 @@ fn request(line: &str) -> Request {
 #[test]
 fn no_handler_is_large() {
     for (method, path, _) in admin::route::ROUTES {
-        let request = request(&format!("{method} {path}").replace("{id}", "x"));
+        let request = request(&format!("{method} {path}").replace("{id}", "x").replace("{part}", "1"));
         let now = request.started;
         Task::new(&Rc::new(Loan::default()), now, |cx| {
             let handler = admin::start(cx, request);
