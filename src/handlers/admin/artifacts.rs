@@ -33,6 +33,11 @@ pub(super) async fn add(cx: Cx, request: Request) -> Answered {
         Some("zlib") => true,
         Some(_) => return Err(Refusal::BadRequest("query parameter compress: zlib or none".to_owned())),
     };
+    // boxed: what the query said would be held beside all of it
+    Box::pin(keep(cx, identifier, with_zlib)).await
+}
+
+async fn keep(cx: Cx, identifier: String, with_zlib: bool) -> Answered {
     let content = body(&cx, CONTENT_BYTES_MAX).await?;
     let created = cx.now().wall;
     let made = cx.work(move || artifact(identifier, content, with_zlib, created)).await.flatten();
