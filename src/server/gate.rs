@@ -1,7 +1,7 @@
 //! Who may begin a request while the store is busy. Clients that come all at once wait outside, their bytes in the kernel,
 //! until those inside have got on: what a request holds while it waits for the store is held by a few hundred, not by all.
-//! Nobody waits long: while the store answers, those outside follow those inside; one that hangs lets more and more in; and the
-//! operator and the supervising agent never wait.
+//! Nobody waits long: while the store answers, those outside follow those inside; one that hangs, or takes too long for all of
+//! them, lets more and more in; and the operator and the supervising agent never wait.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,6 +17,8 @@ const OPERATIONS_BUSY: usize = 256;
 /// A store that has answered nothing for so long (it hangs, or those inside need it not) is waited for no longer: from then on
 /// some are let in again and again. A cluster that is busy answers more often than that.
 const SILENCE_MAX: Duration = Duration::from_millis(500);
+/// The same from then on when who came first has been outside for so long.
+const OUTSIDE_MAX: Duration = Duration::from_secs(5);
 /// This far apart...
 const LET_IN_EVERY: Duration = Duration::from_millis(20);
 /// ...so many.
@@ -26,14 +28,22 @@ const LET_IN_AT_ONCE: usize = 64;
 #[derive(Debug)]
 pub(super) struct Gate {
     pub(super) busy_from: usize,
-    outside: VecDeque<ConnectionId>,
-    /// When some are let in whatever the store does.
+    /// Since when, and who.
+    outside: VecDeque<(Duration, ConnectionId)>,
+    /// When the store has been silent for too long.
     opens_at: Duration,
+    /// When some may be let in again because the store is.
+    paced_until: Duration,
 }
 
 impl Default for Gate {
     fn default() -> Self {
-        Gate { busy_from: OPERATIONS_BUSY, outside: VecDeque::new(), opens_at: Duration::ZERO }
+        Gate {
+            busy_from: OPERATIONS_BUSY,
+            outside: VecDeque::new(),
+            opens_at: Duration::ZERO,
+            paced_until: Duration::ZERO,
+        }
     }
 }
 
@@ -58,7 +68,7 @@ impl Server {
             if self.gate.outside.is_empty() {
                 self.gate.opens_at = self.now.mono + SILENCE_MAX;
             }
-            self.gate.outside.push_back(id);
+            self.gate.outside.push_back((self.now.mono, id));
             self.forget_those_gone();
         }
         false
@@ -68,7 +78,7 @@ impl Server {
     fn forget_those_gone(&mut self) {
         if self.gate.outside.len() > 2 * self.connections.len() {
             let connections = &self.connections;
-            self.gate.outside.retain(|id| connections.get(*id).is_some());
+            self.gate.outside.retain(|(_, id)| connections.get(*id).is_some());
         }
     }
 
@@ -89,7 +99,7 @@ impl Server {
     }
 
     fn room(&self) -> usize {
-        self.gate.busy_from.saturating_sub(self.batcher.operations())
+        self.gate.busy_from.saturating_sub(self.batcher.brief_operations())
     }
 
     /// Operations were answered: as many may come in, as far as there is room.
@@ -107,7 +117,7 @@ impl Server {
 
     /// The store has nothing to do: nobody needs to wait.
     pub(super) fn let_in_at_rest(&mut self) {
-        if self.batcher.operations() == 0 && !self.gate.outside.is_empty() {
+        if self.batcher.brief_operations() == 0 && !self.gate.outside.is_empty() {
             self.let_in(LET_IN_AT_ONCE);
         }
     }
@@ -116,19 +126,20 @@ impl Server {
     pub(super) fn let_in_late(&mut self) {
         if self.gate_opens_at().is_some_and(|at| at <= self.now.mono) {
             self.let_in(LET_IN_AT_ONCE);
-            self.gate.opens_at = self.now.mono + LET_IN_EVERY;
+            self.gate.paced_until = self.now.mono + LET_IN_EVERY;
         }
     }
 
     /// When [`Server::let_in_late`] is due.
     pub(super) fn gate_opens_at(&self) -> Option<Duration> {
-        (!self.gate.outside.is_empty()).then_some(self.gate.opens_at)
+        let (since, _) = self.gate.outside.front()?;
+        Some(self.gate.opens_at.min(*since + OUTSIDE_MAX).max(self.gate.paced_until))
     }
 
     fn let_in(&mut self, most: usize) {
         let mut left = most;
         while left > 0
-            && let Some(id) = self.gate.outside.pop_front()
+            && let Some((_, id)) = self.gate.outside.pop_front()
         {
             // one that is gone by now has given up its place
             let Some(connection) = self.connections.get_mut(id) else { continue };

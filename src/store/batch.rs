@@ -20,6 +20,8 @@ pub struct Batcher<T> {
     under_way: BTreeMap<u64, (Lane, Vec<T>)>,
     last_batch: u64,
     operations: usize,
+    /// Of those the ones of lanes in which nobody waits for long.
+    brief_operations: usize,
     operations_max: usize,
 }
 
@@ -57,6 +59,7 @@ impl<T> Batcher<T> {
             under_way: BTreeMap::new(),
             last_batch: 0,
             operations: 0,
+            brief_operations: 0,
             operations_max: usize::MAX,
         }
     }
@@ -74,12 +77,14 @@ impl<T> Batcher<T> {
     /// Puts an operation at the end of its lane.
     pub fn put(&mut self, whose: T, operation: Operation) -> Result<(), StoreError> {
         let is_full = self.operations >= self.operations_max;
-        let lane = self.lane((self.lane_of)(&operation));
+        let name = (self.lane_of)(&operation);
+        let lane = self.lane(name);
         if is_full || lane.waiting.len() >= LANE_OPERATIONS_MAX {
             return Err(StoreError::Busy);
         }
         lane.waiting.push_back((whose, operation));
         self.operations += 1;
+        self.brief_operations += usize::from(name.is_brief());
         Ok(())
     }
 
@@ -99,6 +104,7 @@ impl<T> Batcher<T> {
         let Some((lane, owners)) = self.under_way.remove(&batch) else { return Vec::new() };
         self.lane(lane).idle_workers += 1;
         self.operations -= owners.len();
+        self.brief_operations -= if lane.is_brief() { owners.len() } else { 0 };
         owners
     }
 
@@ -116,6 +122,12 @@ impl<T> Batcher<T> {
     /// How many operations wait or are under way, in all lanes.
     pub fn operations(&self) -> usize {
         self.operations
+    }
+
+    /// How many operations wait or are under way of which those who wait for them hold most: check-ins and the like. What
+    /// takes long by its nature (keys of outputs, files, lists) says nothing of how the store keeps up.
+    pub fn brief_operations(&self) -> usize {
+        self.brief_operations
     }
 
     /// How many operations wait in a lane.

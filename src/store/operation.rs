@@ -317,6 +317,11 @@ impl Lane {
         Lane::Files,
     ];
 
+    /// Whether what it runs is over soon, unless many ask for it at once.
+    pub fn is_brief(self) -> bool {
+        matches!(self, Lane::Read | Lane::Search | Lane::Write | Lane::Refresh | Lane::Single)
+    }
+
     /// As metrics name its queue.
     pub fn name(self) -> &'static str {
         match self {

@@ -46,6 +46,31 @@ fn a_store_that_hangs_keeps_nobody_outside() {
 }
 
 #[test]
+fn what_takes_long_by_its_nature_shuts_nobody_out() {
+    let (mut world, _, _) = with_one_inside(|_| {});
+    world.held.clear();
+    world.release();
+    world.held.insert(Lane::Operator);
+    let operator = world.open_at(Listener::Admin);
+    world.send(operator, b"GET /api/fleet/agents HTTP/1.1\r\nHost: x\r\n\r\n");
+    let agent = world.open();
+    assert!(world.server.wants_input(agent), "a list is being made, which is no business of agents");
+}
+
+#[test]
+fn nobody_is_outside_for_long_although_the_store_answers() {
+    let (mut world, _, outside) = with_one_inside(|_| {});
+    for _ in 0..49 {
+        world.pass(Duration::from_millis(100));
+        // it answers somebody
+        world.tell(crate::server::Event::Answered { batch: u64::MAX, answers: Vec::new() });
+    }
+    assert!(world.unsent.contains_key(&outside), "not yet");
+    world.pass(Duration::from_millis(200));
+    assert!(!world.unsent.contains_key(&outside));
+}
+
+#[test]
 fn the_time_outside_is_not_the_clients() {
     // shorter than until some are let in whatever the store does
     let (mut world, _, outside) = with_one_inside(|config| {
