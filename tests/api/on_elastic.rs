@@ -30,8 +30,6 @@ mod metrics_of_store;
 #[cfg(test)]
 mod opamp;
 #[cfg(test)]
-mod opamp_socket;
-#[cfg(test)]
 mod operator_files;
 #[cfg(test)]
 mod policy;
