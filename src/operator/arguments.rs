@@ -25,8 +25,7 @@ pub struct Arguments {
     pub options: Options,
 }
 
-// clap would show a docstring as that of each command which takes them
-#[allow(missing_docs, reason = "see above")]
+/// Options that stand before or after a subcommand.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Options {
     /// The configuration file; without it ./fleet-server.yml is read if it is there.
@@ -332,7 +331,13 @@ pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arg
 /// Gives the options to a command and all below it. clap's own global arguments would forget those before a subcommand
 /// when others stand after it.
 fn with_options(command: clap::Command) -> clap::Command {
-    Options::augment_args(command).mut_subcommands(with_options)
+    // what is said of the options is not what each command does
+    let about = command.get_about().cloned();
+    let command = Options::augment_args(command).mut_subcommands(with_options);
+    match about {
+        Some(about) => command.about(about),
+        None => command,
+    }
 }
 
 impl Options {

@@ -91,14 +91,20 @@ fn trouble_with_keys_is_503_and_the_next_check_in_asks_again() {
     }
 }
 
-#[test]
-fn who_rests_here_while_keys_cannot_be_had_stays_and_is_served_later() {
+/// A world with an agent that rests there when a revision comes for which no keys can be had.
+fn resting_without_keys() -> (World, ConnectionId) {
     let (mut world, agents) = world_with(1);
     let connection = first_check_in(&mut world, &agents[0]);
     assert_eq!(world.answer(connection).action_ids(), ["policy:p:1"]);
     let connection = world.check_in(&agents[0]);
     world.failing.insert(Lane::Keys, StoreError::Unavailable("down".into()));
     revise(&mut world, 2, "b");
+    (world, connection)
+}
+
+#[test]
+fn who_rests_here_while_keys_cannot_be_had_stays_and_is_served_later() {
+    let (mut world, connection) = resting_without_keys();
     world.pass(Duration::from_secs(12));
     assert!(world.read(connection).is_none() && world.server.fleet().lot.parked() == 1);
     assert!((3..=5).contains(&world.count("OutputKeys")), "tried again now and then");
@@ -109,12 +115,7 @@ fn who_rests_here_while_keys_cannot_be_had_stays_and_is_served_later() {
 
 #[test]
 fn a_poll_ends_in_time_while_keys_cannot_be_had() {
-    let (mut world, agents) = world_with(1);
-    let connection = first_check_in(&mut world, &agents[0]);
-    assert_eq!(world.answer(connection).action_ids(), ["policy:p:1"]);
-    let connection = world.check_in(&agents[0]);
-    world.failing.insert(Lane::Keys, StoreError::Unavailable("down".into()));
-    revise(&mut world, 2, "b");
+    let (mut world, connection) = resting_without_keys();
     world.pass(Duration::from_secs(301));
     assert!(world.answer(connection).is_empty_check_in());
 }
