@@ -15,6 +15,10 @@ use crate::server::{ConnectionId, Event};
 /// A handshake that takes longer gives way to clients that wait for a place.
 const SLOW: Duration = Duration::from_secs(1);
 
+/// What is read at once when only a client's last messages are missing (64 to 80 bytes without a certificate). Its first
+/// request follows on their heels, and while the store is busy such requests are to lie in the kernel, not with us.
+const LAST_MESSAGES_BYTES: usize = 512;
+
 /// What a client gets that speaks plain HTTP where TLS is spoken.
 const PLAIN_HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
 Connection: close\r\n\r\nThis port speaks HTTPS; the request came as plain HTTP.\n";
@@ -159,6 +163,8 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
             return Err(HandshakeError::TooLarge);
         }
         network.buffers.read[..kept].copy_from_slice(&connection.tail);
+        let answered = connection.session.as_ref().is_some_and(|session| session.has_chosen_version());
+        let most = if answered { most.min(kept + LAST_MESSAGES_BYTES) } else { most };
         let end = match connection.read(&mut network.buffers.read[kept..most]) {
             Moved::Bytes(bytes) => kept + bytes,
             Moved::WouldBlock => return Ok(Shaken::Waits),

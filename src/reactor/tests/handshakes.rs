@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustls::version::{TLS12, TLS13};
 
-use super::support::{Running, ca, client, client_config, pair, settings, start};
+use super::support::{Command, Running, ca, client, client_config, pair, settings, start};
 use crate::reactor::Bounds;
 
 fn with_bounds(bounds: Bounds) -> (Running, Arc<rustls::ClientConfig>) {
@@ -156,6 +156,44 @@ fn handshakes_hold_a_bounded_number_of_bytes_together() {
     greedy.write_all(&[1; 2_000]).unwrap();
     assert_eq!(read_all(&mut greedy).len(), 0);
     works(running.external, &config);
+}
+
+/// The bytes that lie in the kernel, unread, of what `client` has sent.
+fn unread(client: &TcpStream) -> usize {
+    let port = |address: &str| u16::from_str_radix(address.rsplit(':').next().unwrap(), 16).unwrap();
+    let (ours, theirs) = (client.local_addr().unwrap().port(), client.peer_addr().unwrap().port());
+    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let lines = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let servers = lines.filter(|line| port(line[1]) == theirs && port(line[2]) == ours);
+    let queues: Vec<_> = servers.map(|line| line[4].split_once(':').unwrap().1.to_owned()).collect();
+    assert_eq!(queues.len(), 1);
+    usize::from_str_radix(&queues[0], 16).unwrap()
+}
+
+#[test]
+fn a_request_on_the_heels_of_a_handshake_stays_in_the_kernel_until_it_is_wanted() {
+    let (running, config) = with_bounds(Bounds::default());
+    running.command(Command::Listen(false));
+    let mut stream = running.connect();
+    let mut tls = rustls::ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
+    tls.write_tls(&mut stream).unwrap();
+    while tls.is_handshaking() {
+        tls.read_tls(&mut stream).unwrap();
+        tls.process_new_packets().unwrap();
+    }
+    tls.writer().write_all(&[b'x'; 8_000]).unwrap();
+    let mut last = Vec::new();
+    while tls.wants_write() {
+        tls.write_tls(&mut last).unwrap();
+    }
+    stream.write_all(&last).unwrap();
+    running.wait_opened();
+    assert!(unread(&stream) >= 7_500, "{} of {} bytes are unread", unread(&stream), last.len());
+    running.command(Command::Listen(true));
+    let mut client = rustls::StreamOwned::new(tls, stream);
+    let mut echoed = [0; 8_000];
+    client.read_exact(&mut echoed).unwrap();
+    assert!(echoed.iter().all(|byte| *byte == b'x'));
 }
 
 #[test]

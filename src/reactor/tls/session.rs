@@ -59,6 +59,11 @@ impl Session {
         self.0.is_handshaking()
     }
 
+    /// Whether the client's first message was answered.
+    pub(crate) fn has_chosen_version(&self) -> bool {
+        self.0.protocol_version().is_some()
+    }
+
     /// Whether the client came back with a ticket.
     pub(crate) fn is_resumed(&self) -> bool {
         self.0.handshake_kind() == Some(HandshakeKind::Resumed)
