@@ -120,6 +120,11 @@ impl Connection {
         moved
     }
 
+    /// How many bytes have come and are not handed on.
+    pub(super) fn unread_bytes(&self) -> usize {
+        self.tail.len() + self.socket.unread_bytes()
+    }
+
     /// Writes what the socket takes of `bytes`. Knows from a short write that it is full now.
     pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
         let moved = self.socket.write(bytes);

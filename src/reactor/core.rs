@@ -26,8 +26,9 @@ pub trait Core {
     fn poll(&mut self) -> Option<Effect>;
     /// When [`Core::tick`] is due, as [`Now::mono`].
     fn wake_at(&self) -> Option<Duration>;
-    /// Whether more bytes of this connection can be taken now. If not, [`Effect::Read`] tells when they can.
-    fn wants_input(&mut self, connection: ConnectionId) -> bool;
+    /// Whether more bytes of this connection can be taken now. If not, [`Effect::Read`] tells when they can. `unread_bytes`
+    /// tells how many of its bytes lie unread.
+    fn wants_input(&mut self, connection: ConnectionId, unread_bytes: impl FnOnce() -> usize) -> bool;
     /// What is to be written next on this connection; how many of the slices are filled.
     fn output<'a>(&'a self, connection: ConnectionId, slices: &mut [IoSlice<'a>]) -> usize;
 }
@@ -87,8 +88,8 @@ impl Core for Server {
     fn wake_at(&self) -> Option<Duration> {
         Server::wake_at(self)
     }
-    fn wants_input(&mut self, connection: ConnectionId) -> bool {
-        Server::wants_input(self, connection)
+    fn wants_input(&mut self, connection: ConnectionId, unread_bytes: impl FnOnce() -> usize) -> bool {
+        Server::wants_input(self, connection, unread_bytes)
     }
     fn output<'a>(&'a self, connection: ConnectionId, slices: &mut [IoSlice<'a>]) -> usize {
         Server::output(self, connection, slices)

@@ -96,7 +96,7 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
                 Ok(Step::Received) => {
                     connection.unsettled = true;
                     self.effects();
-                    if self.is_closing(id) || !self.core.wants_input(id) {
+                    if self.is_closing(id) || !self.wants_more(id, end - start) {
                         break Ok(());
                     }
                 }
@@ -132,6 +132,12 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
                 connection.broken = true;
             }
         }
+    }
+
+    /// Whether the core takes more, where `left` bytes of this read are not decrypted yet.
+    fn wants_more(&mut self, id: ConnectionId, left: usize) -> bool {
+        let Some(connection) = self.network.connections.get(id) else { return false };
+        self.core.wants_input(id, || left + connection.unread_bytes())
     }
 
     fn is_closing(&self, id: ConnectionId) -> bool {

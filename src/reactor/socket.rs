@@ -74,6 +74,16 @@ impl Socket {
         })
     }
 
+    /// How many bytes a read would find.
+    pub(super) fn unread_bytes(&self) -> usize {
+        let bytes = match self {
+            Socket::Tcp(stream) => rustix::io::ioctl_fionread(stream),
+            Socket::Unix(stream) => rustix::io::ioctl_fionread(stream),
+        };
+        // where it cannot be told, there may be many
+        bytes.ok().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX / 2)
+    }
+
     /// Ends our sending side.
     pub(super) fn shutdown_write(&self) -> io::Result<()> {
         match self {

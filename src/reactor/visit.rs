@@ -44,7 +44,10 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
     fn read(&mut self, id: ConnectionId, budget: usize) -> usize {
         let Some(connection) = self.network.connections.get(id) else { return 0 };
         let may_read = connection.readable || connection.unsettled;
-        if !may_read || connection.ended || connection.closing.is_some() || !self.core.wants_input(id) {
+        if !may_read || connection.ended || connection.closing.is_some() {
+            return 0;
+        }
+        if !self.core.wants_input(id, || connection.unread_bytes()) {
             return 0;
         }
         if connection.session.is_some() { self.read_encrypted(id) } else { self.read_plain(id, budget) }

@@ -161,8 +161,8 @@ impl Sim {
 
     /// Gives the core the next bytes, if it takes any.
     pub(crate) fn send(&mut self, id: ConnectionId) {
-        let wants_input = self.server.wants_input(id);
         let Some(wire) = self.wires.get_mut(&id) else { return };
+        let wants_input = self.server.wants_input(id, || wire.outbox.len() - wire.given);
         wire.send_planned = false;
         if !wire.has_more() || !wants_input {
             return;

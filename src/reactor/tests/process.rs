@@ -80,7 +80,7 @@ impl Core for Speaker {
     fn wake_at(&self) -> Option<Duration> {
         None
     }
-    fn wants_input(&mut self, _connection: ConnectionId) -> bool {
+    fn wants_input(&mut self, _connection: ConnectionId, _: impl FnOnce() -> usize) -> bool {
         true
     }
     fn output<'a>(&'a self, _connection: ConnectionId, _slices: &mut [IoSlice<'a>]) -> usize {

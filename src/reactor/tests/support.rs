@@ -140,7 +140,7 @@ impl Core for Echo {
     fn wake_at(&self) -> Option<Duration> {
         None
     }
-    fn wants_input(&mut self, connection: ConnectionId) -> bool {
+    fn wants_input(&mut self, connection: ConnectionId, _: impl FnOnce() -> usize) -> bool {
         self.listens && !self.connections.get(&connection).is_some_and(|output| output.held_back)
     }
     fn output<'a>(&'a self, connection: ConnectionId, slices: &mut [IoSlice<'a>]) -> usize {

@@ -11,6 +11,11 @@ use crate::store::Lane;
 
 /// A world whose store is busy with one operation, of an agent that waits inside, and a second agent that waits outside.
 fn with_one_inside(change: impl FnOnce(&mut Config)) -> (World, ConnectionId, ConnectionId) {
+    with_one_outside(change, "")
+}
+
+/// The same, with a message of the one outside.
+fn with_one_outside(change: impl FnOnce(&mut Config), message: &str) -> (World, ConnectionId, ConnectionId) {
     let mut world = World::with(change);
     world.revise("p", 1);
     let token = world.token("p");
@@ -19,7 +24,8 @@ fn with_one_inside(change: impl FnOnce(&mut Config)) -> (World, ConnectionId, Co
     world.held.insert(Lane::Read);
     let inside = world.check_in(&agents[0]);
     let outside = world.open();
-    let body = json!({"status": "online", "agent_policy_id": "p", "policy_revision_idx": 1});
+    let body =
+        json!({"status": "online", "message": message, "agent_policy_id": "p", "policy_revision_idx": 1});
     let request = post(&path(&agents[1].id, "checkin"), &agents[1].token, &body.to_string());
     assert_eq!(world.send(outside, &request), 0, "nothing is read of it");
     world.unsent.insert(outside, request);
@@ -54,20 +60,68 @@ fn what_takes_long_by_its_nature_shuts_nobody_out() {
     let operator = world.open_at(Listener::Admin);
     world.send(operator, b"GET /api/fleet/agents HTTP/1.1\r\nHost: x\r\n\r\n");
     let agent = world.open();
-    assert!(world.server.wants_input(agent), "a list is being made, which is no business of agents");
+    assert!(world.server.wants_input(agent, || 0), "a list is being made, which is no business of agents");
 }
 
 #[test]
-fn nobody_is_outside_for_long_although_the_store_answers() {
+fn small_requests_are_not_outside_for_long_although_the_store_answers() {
     let (mut world, _, outside) = with_one_inside(|_| {});
-    for _ in 0..49 {
-        world.pass(Duration::from_millis(100));
-        // it answers somebody
-        world.tell(crate::server::Event::Answered { batch: u64::MAX, answers: Vec::new() });
-    }
+    pass_with_answers(&mut world, Duration::from_millis(4_900));
     assert!(world.unsent.contains_key(&outside), "not yet");
     world.pass(Duration::from_millis(200));
     assert!(!world.unsent.contains_key(&outside));
+}
+
+/// Lets time pass in which the store answers somebody again and again.
+fn pass_with_answers(world: &mut World, time: Duration) {
+    const STEP: Duration = Duration::from_millis(100);
+    for _ in 0..time.as_millis() / STEP.as_millis() {
+        world.pass(STEP);
+        world.tell(crate::server::Event::Answered { batch: u64::MAX, answers: Vec::new() });
+    }
+}
+
+#[test]
+fn large_requests_wait_outside_for_a_minute_while_the_store_answers() {
+    let (mut world, _, outside) = with_one_outside(|_| {}, &"x".repeat(2_000));
+    pass_with_answers(&mut world, Duration::from_millis(59_900));
+    assert!(world.unsent.contains_key(&outside), "not yet");
+    pass_with_answers(&mut world, Duration::from_millis(200));
+    assert!(!world.unsent.contains_key(&outside));
+}
+
+#[test]
+fn a_store_that_hangs_keeps_large_requests_outside_for_some_seconds() {
+    let (mut world, _, outside) = with_one_outside(|_| {}, &"x".repeat(2_000));
+    world.pass(Duration::from_millis(4_999));
+    assert!(world.unsent.contains_key(&outside));
+    world.pass(Duration::from_millis(1));
+    assert!(!world.unsent.contains_key(&outside));
+}
+
+#[test]
+fn a_question_for_the_status_overtakes_large_requests() {
+    let (mut world, _, outside) = with_one_outside(|_| {}, &"x".repeat(2_000));
+    pass_with_answers(&mut world, Duration::from_secs(1));
+    let status = world.open();
+    let question = b"GET /api/status HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert_eq!(world.send(status, question), 0);
+    world.unsent.insert(status, question.to_vec());
+    pass_with_answers(&mut world, Duration::from_millis(5_100));
+    assert_eq!(world.answer(status).status, 200);
+    assert!(world.unsent.contains_key(&outside));
+}
+
+#[test]
+fn among_those_let_in_who_came_first_comes_first() {
+    let (mut world, _, large) = with_one_outside(|_| {}, &"x".repeat(2_000));
+    world.pass(Duration::from_millis(10));
+    let small = world.open();
+    assert!(!world.server.wants_input(small, || 100));
+    world.held.clear();
+    world.busy_from(2);
+    world.server.let_in_for(1);
+    assert!(world.server.takes_input(large) && !world.server.takes_input(small));
 }
 
 #[test]
@@ -113,11 +167,11 @@ fn those_gone_are_not_counted_among_those_let_in() {
     let (mut world, _, first) = with_one_inside(|_| {});
     let gone: Vec<_> = (0..100).map(|_| world.open()).collect();
     for connection in &gone {
-        assert!(!world.server.wants_input(*connection));
+        assert!(!world.server.wants_input(*connection, || 0));
     }
     let last = world.open();
     world.unsent.insert(last, b"GET /api/status HTTP/1.1\r\nHost: x\r\n\r\n".to_vec());
-    assert!(!world.server.wants_input(last));
+    assert!(!world.server.wants_input(last, || 0));
     for connection in gone {
         world.tell(crate::server::Event::Lost { connection });
     }
@@ -130,10 +184,10 @@ fn the_operator_and_the_supervising_agent_do_not_wait() {
     let (mut world, ..) = with_one_inside(|_| {});
     for listener in [Listener::Internal, Listener::Admin] {
         let connection = world.open_at(listener);
-        assert!(world.server.wants_input(connection), "{listener:?}");
+        assert!(world.server.wants_input(connection, || 0), "{listener:?}");
     }
     let agent = world.open_at(Listener::External);
-    assert!(!world.server.wants_input(agent));
+    assert!(!world.server.wants_input(agent, || 0));
 }
 
 #[test]
@@ -159,7 +213,7 @@ fn an_idle_connection_that_was_let_in_keeps_its_idle_time() {
     world.busy_from(1);
     world.held.insert(Lane::Read);
     world.check_in(&agents[1]);
-    assert!(!world.server.wants_input(idle), "it is queued, for whatever reason");
+    assert!(!world.server.wants_input(idle, || 0), "it is queued, for whatever reason");
     world.pass(Duration::from_secs(30));
     assert!(!world.closed.contains(&idle));
     world.pass(Duration::from_secs(6));

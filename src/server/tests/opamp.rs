@@ -196,10 +196,10 @@ fn the_next_message_waits_for_the_answer_to_the_one_before() {
     world.held.insert(Lane::Read);
     world.send(connection, &[framed(&message()), framed(&message())].concat());
     assert_eq!(world.waiting.len(), 1);
-    assert!(!world.server.wants_input(connection));
+    assert!(!world.server.wants_input(connection, || 0));
     world.release();
     assert_eq!(world.told(connection).len(), 2);
-    assert!(world.server.wants_input(connection) && world.server.is_idle());
+    assert!(world.server.wants_input(connection, || 0) && world.server.is_idle());
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn while_the_store_is_busy_messages_wait_unread() {
     world.busy_from(1);
     world.held.insert(Lane::Read);
     world.send(sockets[0], &framed(&message()));
-    assert!(!world.server.wants_input(sockets[1]));
+    assert!(!world.server.wants_input(sockets[1], || 0));
     world.release();
-    assert!(world.server.wants_input(sockets[1]));
+    assert!(world.server.wants_input(sockets[1], || 0));
 }

@@ -238,7 +238,7 @@ impl World {
     /// Bytes of a client, as many as the core takes.
     pub(super) fn send(&mut self, connection: ConnectionId, mut bytes: &[u8]) -> usize {
         let all = bytes.len();
-        while !bytes.is_empty() && self.server.wants_input(connection) {
+        while !bytes.is_empty() && self.server.wants_input(connection, || bytes.len()) {
             let (piece, rest) = bytes.split_at(bytes.len().min(16 * 1024));
             self.tell(Event::Received { connection, bytes: piece });
             bytes = rest;
