@@ -24,5 +24,6 @@ pub mod task;
 pub mod handlers;
 pub mod server;
 pub mod reactor;
+pub mod agent_mode;
 pub mod serve;
 pub mod operator;

@@ -83,12 +83,14 @@ const PARTS: &[Part] = &[
     at_start("inputs.0.server.gc.cleanup_after_expired_interval", |one, other| {
         one.server.gc.cleanup_after_expired = other.server.gc.cleanup_after_expired;
     }),
-    at_start("inputs.0.server.instrumentation", |one, other| {
+    // nothing here traces
+    in_place("inputs.0.server.instrumentation", |one, other| {
         one.instrumentation = other.instrumentation.clone();
     }),
-    at_start("inputs.0.policy.id", |one, other| one.policy_id = other.policy_id.clone()),
+    // what is told of them is found out anew
+    in_place("inputs.0.policy.id", |one, other| one.policy_id = other.policy_id.clone()),
+    in_place("fleet", |one, other| one.fleet = other.fleet.clone()),
     at_start("inputs.0.monitor", |one, other| one.monitor = other.monitor.clone()),
-    at_start("fleet", |one, other| one.fleet = other.fleet.clone()),
     at_start("http", |one, other| one.metrics = other.metrics.clone()),
 ];
 

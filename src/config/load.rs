@@ -12,8 +12,8 @@ use super::server::Server;
 use super::store::{self, Store};
 use super::tree::{Lists, Map, Node, Value};
 use super::{
-    Arguments, Config, DATA_DIRECTORY, Loaded, Monitor, cache, logging, metrics, reference, server, setting,
-    yaml,
+    Arguments, Config, DATA_DIRECTORY, Loaded, Monitor, cache, logging, metrics, reference, sent, server,
+    setting, yaml,
 };
 
 /// The file that is read when none is named, in the working directory.
@@ -31,13 +31,27 @@ pub fn load(
     environment: &dyn Fn(&str) -> Option<String>,
     read_file: &dyn Fn(&Path) -> io::Result<String>,
 ) -> Result<Loaded, Errors> {
+    load_with(arguments, None, environment, read_file)
+}
+
+/// The same with what an agent sent, over `-E`: a tree of the same keys, dotted ones among them (agent-mode.md, "From units to
+/// configuration").
+///
+/// # Errors
+/// As [`load`]; those of what was sent have the origin [`Origin::Agent`].
+pub fn load_with(
+    arguments: &Arguments,
+    sent: Option<&serde_json::Value>,
+    environment: &dyn Fn(&str) -> Option<String>,
+    read_file: &dyn Fn(&Path) -> io::Result<String>,
+) -> Result<Loaded, Errors> {
     let mut report = Report::default();
     let files = RefCell::new(Vec::new());
     let read_file = &|path: &Path| {
         files.borrow_mut().push(path.to_owned());
         read_file(path)
     };
-    let (root, source) = sources(arguments, read_file, &mut report)?;
+    let (root, source) = sources(arguments, sent, read_file, &mut report)?;
     let root = reference::expand(&root, environment, &mut report);
     let mut context = Context { arguments, environment, read_file, report };
     let alone = source.is_none() && !arguments.agent_mode;
@@ -49,6 +63,7 @@ pub fn load(
 /// The merged tree. What is no YAML or no setting ends it here: the rest would only follow from it.
 fn sources(
     arguments: &Arguments,
+    sent: Option<&serde_json::Value>,
     read_file: &dyn Fn(&Path) -> io::Result<String>,
     report: &mut Report,
 ) -> Result<(Node, Option<PathBuf>), Errors> {
@@ -72,6 +87,11 @@ fn sources(
             Ok(None) => {}
             Err((origin, fault)) => broken.push(Error { origin, key: String::new(), fault }),
         }
+    }
+    match sent.map(sent::tree) {
+        Some(Ok(tree)) => root.merge(tree, Lists::Replace),
+        Some(Err(fault)) => broken.push(Error { origin: Origin::Agent, key: String::new(), fault }),
+        None => {}
     }
     if broken.is_empty() {
         return Ok((root, source));
@@ -124,6 +144,7 @@ fn config(section: &mut Section<'_, '_>, alone: bool) -> Config {
         logging: section.section("logging", |section| logging::read(section, alone && embedded)),
         metrics: section.section("http", |section| metrics::read(section, alone)),
         instrumentation: input.instrumentation,
+        under_agent: section.arguments().agent_mode,
     }
 }
 

@@ -18,6 +18,7 @@ mod report;
 mod scalar;
 mod secret;
 mod section;
+mod sent;
 mod server;
 mod setting;
 mod store;
@@ -32,7 +33,7 @@ pub use difference::Difference;
 pub use fleet::{Fleet, Monitor};
 pub use instrumentation::Instrumentation;
 pub use limits::{Limits, Pace, RouteLimit, RouteLimits};
-pub use load::load;
+pub use load::{load, load_with};
 pub use logging::{LogFiles, Logging};
 pub use metrics::{Endpoint, Metrics};
 pub use report::{Error, Errors, Fault, Origin, ReferenceFault, Warning};
@@ -123,6 +124,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// `inputs.0.server.instrumentation`
     pub instrumentation: Instrumentation,
+    /// `--agent-mode`: an agent configures the server and hears how it does.
+    pub under_agent: bool,
 }
 
 impl Default for Config {
@@ -137,6 +140,7 @@ impl Default for Config {
             logging: Logging::default(),
             metrics: Metrics::default(),
             instrumentation: Instrumentation::default(),
+            under_agent: false,
         }
     }
 }

@@ -23,6 +23,8 @@ pub enum Origin {
     Setting(Arc<str>),
     /// An environment variable, by its name.
     Environment(&'static str),
+    /// What the agent sent, under which we run.
+    Agent,
     /// Nowhere: the key is absent, or the trouble is with the whole.
     Nowhere,
 }
@@ -193,6 +195,7 @@ impl fmt::Display for Origin {
             Self::File { name, line } => write!(formatter, "{name}:{line}"),
             Self::Setting(key) => write!(formatter, "-E {key}"),
             Self::Environment(name) => write!(formatter, "environment variable {name}"),
+            Self::Agent => formatter.write_str("the agent"),
             Self::Nowhere => formatter.write_str("default"),
         }
     }

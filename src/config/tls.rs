@@ -110,6 +110,18 @@ pub enum VerificationMode {
     None,
 }
 
+impl VerificationMode {
+    /// As the key has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            VerificationMode::Full => "full",
+            VerificationMode::Strict => "strict",
+            VerificationMode::Certificate => "certificate",
+            VerificationMode::None => "none",
+        }
+    }
+}
+
 /// A protocol version that rustls speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Protocol {

@@ -39,6 +39,12 @@ pub fn load(arguments: &config::Arguments) -> Result<Loaded, Errors> {
     config::load(arguments, &|name| std::env::var(name).ok(), &|path| read(path, FILE_BYTES_MAX))
 }
 
+/// The same with what an agent sent (`config::load_with`).
+pub fn load_sent(arguments: &config::Arguments, sent: &serde_json::Value) -> Result<Loaded, Errors> {
+    let variable = |name: &str| std::env::var(name).ok();
+    config::load_with(arguments, Some(sent), &variable, &|path| read(path, FILE_BYTES_MAX))
+}
+
 /// A client of the server whose data directory the configuration names.
 pub(super) fn client(options: &Options) -> Result<Client, Failure> {
     let loaded = load(&of_options(options))?;
