@@ -105,7 +105,7 @@ impl World {
                     None => self.take(connection),
                 },
                 Effect::Measure => self.server.handle(self.now, Event::Measured(Box::default())),
-                Effect::Read(_) | Effect::Close { .. } | Effect::Exit => {}
+                Effect::Read(_) | Effect::Close { .. } | Effect::Stands(_) | Effect::Exit => {}
             }
         }
     }

@@ -11,6 +11,7 @@ pub mod health;
 pub mod limits;
 pub mod lot;
 pub mod output_keys;
+pub mod own_policy;
 pub mod policies;
 pub mod queue;
 pub mod render;
@@ -43,6 +44,7 @@ use limits::Admission;
 pub use lot::SeatId;
 use lot::{Lot, Parked};
 use output_keys::OutputKeys;
+use own_policy::OwnPolicy;
 use policies::Policies;
 use queue::ServingQueue;
 use render::Revision;
@@ -94,6 +96,8 @@ pub struct Fleet {
     pub strikes: Strikes,
     /// How the store does.
     pub health: Health,
+    /// What it may run under, where an agent runs it.
+    pub own_policy: OwnPolicy,
     /// The time as answers tell it.
     pub date: HttpDate,
     /// What the store is, where it is a cluster and as far as it is known.
@@ -196,7 +200,8 @@ impl Fleet {
             collectors: Collectors::default(),
             admission: Admission::new(limits),
             strikes: Strikes::new(config.server.feature_flags.graceful_force_unenroll.bytes_max),
-            health: Health::default(),
+            health: if config.under_agent { Health::under_agent() } else { Health::default() },
+            own_policy: OwnPolicy::default(),
             date: HttpDate::default(),
             cluster: None,
             tokens: Cache::new(keys_max, &hashing),

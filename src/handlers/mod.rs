@@ -18,6 +18,7 @@ mod file_stream;
 pub mod policy;
 mod replace_token;
 mod secrets;
+pub mod standing;
 pub mod status;
 mod unenroll;
 pub mod uploads;

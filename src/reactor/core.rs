@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Bounds;
 use crate::config::{Config, Tls};
+use crate::fleet::health::Standing;
 use crate::metrics::Figures;
 use crate::server::{BatchId, ConnectionId, Effect, Event, Server, WorkId};
 use crate::store::{Lane, Operation};
@@ -31,6 +32,10 @@ pub trait Core {
     fn wants_input(&mut self, connection: ConnectionId, unread_bytes: impl FnOnce() -> usize) -> bool;
     /// What is to be written next on this connection; how many of the slices are filled.
     fn output<'a>(&'a self, connection: ConnectionId, slices: &mut [IoSlice<'a>]) -> usize;
+    /// Its state in numbers, for diagnostics, with those that are known outside.
+    fn describe(&self, _figures: Figures) -> String {
+        String::new()
+    }
 }
 
 /// Pure work, or an errand, to be run on a worker.
@@ -58,8 +63,27 @@ pub struct Reload {
     pub tls: Option<Tls>,
 }
 
+/// What follows from a call ([`super::Sender::call`]).
+#[derive(Default)]
+pub struct Called {
+    /// Another configuration.
+    pub reload: Option<Reload>,
+    /// Certificates are to be read again.
+    pub certificates: bool,
+    /// The core is to finish.
+    pub stop: bool,
+    /// Who wants to know how the core describes itself.
+    pub describe: Option<Box<dyn FnOnce(String)>>,
+}
+
 /// What the process does beside serving, called on the loop.
 pub trait Hooks {
+    /// Somebody has called: there is something for the process.
+    fn called(&mut self, _now: Now) -> Called {
+        Called::default()
+    }
+    /// The agent that runs the server is to be told this.
+    fn stands(&mut self, _standing: Standing) {}
     /// SIGHUP came. What changes by that; certificates are read again in any case.
     fn reload(&mut self, _now: Now) -> Option<Reload> {
         None
@@ -93,5 +117,8 @@ impl Core for Server {
     }
     fn output<'a>(&'a self, connection: ConnectionId, slices: &mut [IoSlice<'a>]) -> usize {
         Server::output(self, connection, slices)
+    }
+    fn describe(&self, figures: Figures) -> String {
+        Server::describe(self, figures)
     }
 }

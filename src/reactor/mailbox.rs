@@ -8,19 +8,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::server::Event;
 
-/// What lies in the mailbox.
+/// What lies in the mailbox for the core.
 type Events = Vec<Event<'static>>;
 
 /// The loop's end.
 #[derive(Default)]
 pub(super) struct Mailbox {
-    queue: Arc<Mutex<Events>>,
+    queue: Arc<Mutex<Queue>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    events: Events,
+    /// The process is to look at what has come for it.
+    called: bool,
 }
 
 /// The end of a worker or a watcher.
 #[derive(Clone)]
 pub struct Sender {
-    queue: Arc<Mutex<Events>>,
+    queue: Arc<Mutex<Queue>>,
     waker: Arc<mio::Waker>,
 }
 
@@ -30,22 +37,34 @@ impl Mailbox {
         Sender { queue: Arc::clone(&self.queue), waker }
     }
 
-    /// Takes all that was posted; the memory of `into` serves the next posts.
-    pub(super) fn take(&self, into: &mut Events) {
-        mem::swap(into, &mut self.queue.lock().unwrap_or_else(PoisonError::into_inner));
+    /// Takes all that was posted; the memory of `into` serves the next posts. Whether somebody has called.
+    pub(super) fn take(&self, into: &mut Events) -> bool {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        mem::swap(into, &mut queue.events);
+        mem::take(&mut queue.called)
     }
 }
 
 impl Sender {
     /// Posts an event ([`Event::Answered`], [`Event::Worked`], [`Event::Changed`], [`Event::Stop`]).
     pub fn post(&self, event: Event<'static>) {
-        let first = {
+        self.put(|queue| queue.events.push(event));
+    }
+
+    /// Has the loop ask the process what has come for it (`Hooks::called`).
+    pub fn call(&self) {
+        self.put(|queue| queue.called = true);
+    }
+
+    fn put(&self, put: impl FnOnce(&mut Queue)) {
+        let was_empty = {
             let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            queue.push(event);
-            queue.len() == 1
+            let was_empty = queue.events.is_empty() && !queue.called;
+            put(&mut queue);
+            was_empty
         };
-        // whoever finds others' events before his own knows that the loop has been woken
-        if first && let Err(error) = self.waker.wake() {
+        // whoever finds others' mail before his own knows that the loop has been woken
+        if was_empty && let Err(error) = self.waker.wake() {
             log::error!("the loop cannot be woken: {error}");
         }
     }
@@ -76,6 +95,20 @@ mod tests {
             .filter_map(|event| if let Event::Worked { work, .. } = event { Some(*work) } else { None })
             .collect();
         assert_eq!(ids, [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_call_wakes_and_is_taken_once() {
+        let mut poll = Poll::new().unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), Token(7)).unwrap());
+        let mailbox = Mailbox::default();
+        let sender = mailbox.sender(waker);
+        sender.call();
+        sender.call();
+        let mut events = Events::with_capacity(8);
+        poll.poll(&mut events, None).unwrap();
+        assert_eq!(events.iter().count(), 1);
+        assert!(mailbox.take(&mut Vec::new()) && !mailbox.take(&mut Vec::new()));
     }
 
     #[test]

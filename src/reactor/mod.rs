@@ -30,9 +30,10 @@ mod turn;
 mod visit;
 
 pub use self::clock::Clock;
-pub use self::core::{Core, Hooks, Jobs, Reload, Run};
+pub use self::core::{Called, Core, Hooks, Jobs, Reload, Run};
 pub use self::error::ReactorError;
 pub use self::mailbox::Sender;
+pub(crate) use self::signals::end_at_the_second;
 
 use self::accept::Accepting;
 use self::listeners::Doors;
@@ -40,7 +41,7 @@ use self::mailbox::Mailbox;
 use self::network::{Network, Timer, connection_of};
 use self::signals::Signals;
 use self::tls::Certificates;
-use self::turn::Turn;
+use self::turn::{Said, Turn};
 use crate::config::{Endpoint, Tls};
 use crate::server::{Event, Listener};
 use crate::time::Now;
@@ -203,17 +204,20 @@ impl Reactor {
         hooks: &mut impl Hooks,
     ) -> Result<(), ReactorError> {
         let mut events = Events::with_capacity(EVENTS_MAX);
-        let mut exit = false;
+        let mut said = Said::default();
         let started = self.clock.elapsed();
         self.network.timers.set(started + HOUR, Timer::Hour);
         self.network.timers.set(started + FILES_LOOKED_AT_EVERY, Timer::Files);
         // what the core wants before anything has happened
         let now = self.clock.now();
-        Turn { core, jobs, network: &mut self.network, now, exit: &mut exit }.effects();
-        while !exit {
+        Turn { core, jobs, network: &mut self.network, now, said: &mut said }.effects();
+        while !said.exit {
             self.wait(&mut events, core.wake_at())?;
             let woken = self.clock.elapsed();
-            self.turn(&events, core, jobs, hooks, &mut exit);
+            self.turn(&events, core, jobs, hooks, &mut said);
+            if let Some(standing) = said.standing.take() {
+                hooks.stands(standing);
+            }
             self.network.figures.turns.record(self.clock.elapsed().saturating_sub(woken));
         }
         self.finish(core, jobs);
@@ -226,10 +230,10 @@ impl Reactor {
         core: &mut C,
         jobs: &mut J,
         hooks: &mut impl Hooks,
-        exit: &mut bool,
+        said: &mut Said,
     ) {
         let now = self.clock.now();
-        let mut turn = Turn { core, jobs, network: &mut self.network, now, exit };
+        let mut turn = Turn { core, jobs, network: &mut self.network, now, said };
         let (mut posted, mut signalled) = (false, false);
         for event in events {
             match event.token() {
@@ -242,8 +246,11 @@ impl Reactor {
             }
         }
         if posted {
-            self.mailbox.take(&mut self.posted);
+            let called = self.mailbox.take(&mut self.posted);
             self.posted.drain(..).for_each(|event| turn.tell(event));
+            if called {
+                turn.call(hooks);
+            }
         }
         if signalled && let Some(signals) = &mut self.signals {
             signals.pending().for_each(|asked| turn.obey(asked, hooks));
@@ -260,7 +267,7 @@ impl Reactor {
         let until = self.clock.elapsed() + FINISH_TIME_MAX;
         while !self.network.queues.ready.is_empty() && self.clock.elapsed() < until {
             let now = self.clock.now();
-            Turn { core, jobs, network: &mut self.network, now, exit: &mut true }.visits();
+            Turn { core, jobs, network: &mut self.network, now, said: &mut Said::default() }.visits();
         }
     }
 

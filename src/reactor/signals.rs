@@ -24,16 +24,22 @@ pub(super) enum Asked {
     Reload,
 }
 
+/// From here on a second SIGTERM or SIGINT ends the process at once, whatever hangs.
+pub(crate) fn end_at_the_second() -> io::Result<()> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // in this order: the first signal finds the flag unset
+        flag::register_conditional_shutdown(signal, CUT_OFF, Arc::clone(&asked))?;
+        flag::register(signal, Arc::clone(&asked))?;
+    }
+    Ok(())
+}
+
 impl Signals {
     /// Catches the signals from here on. A second SIGTERM or SIGINT ends the process at once with exit code 1, even if the
     /// loop hangs.
     pub(super) fn catch(registry: &Registry, token: Token) -> io::Result<Self> {
-        let asked = Arc::new(AtomicBool::new(false));
-        for signal in [SIGTERM, SIGINT] {
-            // in this order: the first signal finds the flag unset
-            flag::register_conditional_shutdown(signal, CUT_OFF, Arc::clone(&asked))?;
-            flag::register(signal, Arc::clone(&asked))?;
-        }
+        end_at_the_second()?;
         let mut source = Source::new([SIGTERM, SIGINT, SIGHUP])?;
         registry.register(&mut source, token, Interest::READABLE)?;
         Ok(Signals(source))

@@ -5,11 +5,13 @@ use std::time::Duration;
 use mio::event::Event as Readiness;
 
 use super::connection::{Closing, Phase};
-use super::core::{Core, Hooks, Jobs, Reload};
+use super::core::{Called, Core, Hooks, Jobs, Reload};
 use super::network::{Network, Timer};
 use super::signals::Asked;
 use super::tls::Certificates;
 use super::{FILES_LOOKED_AT_EVERY, HOUR, LINGER_BYTES_MAX, LINGER_TIME_MAX, VISITS_PER_TURN_MAX};
+use crate::fleet::health::Standing;
+use crate::metrics::Figures;
 use crate::server::{ConnectionId, Effect, Event};
 use crate::time::Now;
 
@@ -20,8 +22,16 @@ pub(super) struct Turn<'a, C, J> {
     pub(super) network: &'a mut Network,
     /// The one reading of the clock that the core sees in this turn.
     pub(super) now: Now,
-    /// The core has said [`Effect::Exit`].
-    pub(super) exit: &'a mut bool,
+    pub(super) said: &'a mut Said,
+}
+
+/// What the core has said for others than the turn.
+#[derive(Default)]
+pub(super) struct Said {
+    /// [`Effect::Exit`]
+    pub(super) exit: bool,
+    /// The last [`Effect::Stands`] that is yet to be told.
+    pub(super) standing: Option<Standing>,
 }
 
 impl<C: Core, J: Jobs> Turn<'_, C, J> {
@@ -60,12 +70,41 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
                 Effect::Work { work, run } => self.jobs.work(work, run),
                 Effect::Errand { work, run } => self.jobs.errand(work, run),
                 Effect::Measure => {
-                    let mut figures = Box::new(self.network.figures());
-                    self.jobs.measure(&mut figures);
+                    let figures = Box::new(self.figures());
                     self.core.handle(self.now, Event::Measured(figures));
                 }
-                Effect::Exit => *self.exit = true,
+                Effect::Stands(standing) => self.said.standing = Some(standing),
+                Effect::Exit => self.said.exit = true,
             }
+        }
+    }
+
+    /// What the loop and the process know.
+    fn figures(&self) -> Figures {
+        let mut figures = self.network.figures();
+        self.jobs.measure(&mut figures);
+        figures
+    }
+
+    /// Somebody has called: does what follows from that.
+    pub(super) fn call(&mut self, hooks: &mut impl Hooks) {
+        let Called { reload, certificates, stop, describe } = hooks.called(self.now);
+        match reload {
+            Some(reload) => self.reconfigure(reload),
+            None if certificates => self.read_certificates_again(),
+            None => {}
+        }
+        if let Some(describe) = describe {
+            describe(self.core.describe(self.figures()));
+        }
+        if stop {
+            self.tell(Event::Stop);
+        }
+    }
+
+    fn read_certificates_again(&mut self) {
+        if let Some(certificates) = &mut self.network.certificates {
+            certificates.reload();
         }
     }
 
@@ -83,11 +122,7 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
             Asked::Stop => self.tell(Event::Stop),
             Asked::Reload => match hooks.reload(self.now) {
                 Some(reload) => self.reconfigure(reload),
-                None => {
-                    if let Some(certificates) = &mut self.network.certificates {
-                        certificates.reload();
-                    }
-                }
+                None => self.read_certificates_again(),
             },
         }
     }

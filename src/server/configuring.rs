@@ -23,5 +23,6 @@ impl Server {
         self.batcher.bind(self.operations_max);
         self.fleet_mut().configured(config.clone());
         self.config = config;
+        self.look_at_standing();
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::connection::{ConnectionId, Listener};
+use crate::fleet::health::Standing;
 use crate::metrics::Figures;
 use crate::store::{Changes, Lane, Operation, StoreResult};
 
@@ -111,6 +112,8 @@ pub enum Effect {
     },
     /// Say [`Event::Measured`].
     Measure,
+    /// The agent that runs the server is to be told this.
+    Stands(Standing),
     /// Everything is finished.
     Exit,
 }

@@ -1,8 +1,12 @@
 //! What the core counts for metrics, and its part of the figures that whoever looks at them gets.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::fleet::artifacts::ARTIFACTS_WANTED_MAX;
+use crate::handlers::admin::server_status;
 use crate::metrics::{Figures, Queue};
 use crate::store::batch::LANE_OPERATIONS_MAX;
 use crate::store::{Lane, Operation, StoreError, StoreResult};
@@ -52,6 +56,26 @@ impl Server {
                 self.resume(id, Reply::Figures(figures.clone()));
             }
         }
+    }
+
+    /// The state in numbers, for diagnostics: JSON, without secrets and without what agents say.
+    pub fn describe(&self, mut figures: Figures) -> String {
+        self.add_own(&mut figures);
+        let queues: Vec<Value> = figures
+            .queues
+            .iter()
+            .map(|queue| json!({ "name": queue.name, "depth": queue.depth, "bound": queue.bound }))
+            .collect();
+        let described = json!({
+            "server": server_status::describe(self.fleet()),
+            "connections": figures.connections.iter().copied().collect::<BTreeMap<_, _>>(),
+            "queues": queues,
+            "handlers": figures.handlers,
+            "answering": figures.answering,
+            "deliveries": figures.deliveries,
+            "log_lines_dropped": figures.log_lines_dropped,
+        });
+        format!("{described:#}")
     }
 
     fn look_at_rates(&mut self, figures: &Figures) {

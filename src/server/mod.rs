@@ -15,6 +15,7 @@ mod sockets;
 mod places;
 mod stopping;
 mod streaming;
+mod supervised;
 mod tasks;
 mod timing;
 
@@ -47,6 +48,7 @@ use gate::Gate;
 use measuring::Placed;
 use places::Places;
 use stopping::Stopping;
+use supervised::Supervised;
 use tasks::{Running, Worker};
 use timing::Timer;
 
@@ -85,6 +87,7 @@ pub struct Server {
     beats_under_way: usize,
     /// A look after outputs is under way.
     minds_outputs: bool,
+    supervised: Supervised,
 }
 
 impl Server {
@@ -123,9 +126,11 @@ impl Server {
             now,
             beats_under_way: 0,
             minds_outputs: false,
+            supervised: Supervised::default(),
         };
         server.fleet_mut().key_making = lanes.key_making;
         server.start_housekeeping();
+        server.start_under_agent();
         server
     }
 
@@ -205,6 +210,7 @@ impl Server {
         self.push_offers();
         self.flush_beats();
         self.let_in_at_rest();
+        self.go_on_under_agent();
         self.go_on_stopping();
     }
 }

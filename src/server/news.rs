@@ -3,6 +3,7 @@
 use super::{Server, own_version};
 use crate::api::user_agent::Version;
 use crate::handlers::policy;
+use crate::model::Policy;
 use crate::store::{Changes, ClusterFacts};
 use crate::version::STACK_VERSION;
 
@@ -12,6 +13,7 @@ impl Server {
             Changes::Policies(policies) => {
                 self.store_health(Ok(()));
                 for revision in policies {
+                    self.hear_of_own(&revision);
                     if self.fleet_mut().policies.hear(&revision.policy_id, revision.revision_idx) {
                         self.spawn(None, |cx| Box::pin(policy::publish(cx, revision)));
                     }
@@ -20,6 +22,9 @@ impl Server {
             Changes::PolicyDeleted(policy_id) => {
                 ::log::info!("fleet.policy.id" = policy_id.as_str(); "policy {policy_id} was deleted");
                 self.fleet_mut().policies.forget(&policy_id);
+                if self.fleet_mut().own_policy.forget(&policy_id) {
+                    self.look_at_standing();
+                }
             }
             Changes::Actions { actions, checkpoint } => {
                 self.store_health(Ok(()));
@@ -31,6 +36,15 @@ impl Server {
             }
             Changes::Health(health) => self.store_health(health),
             Changes::Cluster(facts) => self.cluster_is(facts),
+        }
+    }
+
+    /// It may be the policy that the server itself runs under.
+    fn hear_of_own(&mut self, revision: &Policy) {
+        let configured = self.config.policy_id.as_deref();
+        let fleet = self.fleet.as_deref_mut();
+        if self.config.under_agent && fleet.is_some_and(|fleet| fleet.own_policy.hear(revision, configured)) {
+            self.look_at_standing();
         }
     }
 

@@ -32,6 +32,8 @@ pub(super) enum Stopping {
 const ANSWERING_MAX: Duration = Duration::from_secs(1);
 /// The loop reads requests that waited outside in this time.
 const BEGINNING_MAX: Duration = Duration::from_millis(500);
+/// An agent ends the process 25 s after it has told it to end (agent-mode.md, "Process").
+const DRAIN_UNDER_AGENT_MAX: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 impl Server {
@@ -43,7 +45,9 @@ impl Server {
         let fleet = self.fleet_mut();
         fleet.stopping = true;
         fleet.health.stop();
-        let until = self.now.mono + self.config.server.timeouts.drain;
+        let drain = self.config.server.timeouts.drain;
+        let drain = if self.config.under_agent { drain.min(DRAIN_UNDER_AGENT_MAX) } else { drain };
+        let until = self.now.mono + drain;
         let not_before = if self.let_all_in() { self.now.mono + BEGINNING_MAX } else { self.now.mono };
         self.stopping = Some(Stopping::Draining { not_before, until });
     }
@@ -86,9 +90,9 @@ impl Server {
     }
 
     /// Whether nothing is left to be written: a look after outputs, which may wait for another cluster, writes nothing that
-    /// has to be.
+    /// has to be, and a migration is begun anew with the next start.
     fn is_written(&self) -> bool {
-        self.batcher.operations() <= usize::from(self.minds_outputs)
+        self.batcher.operations() <= usize::from(self.minds_outputs) + usize::from(self.supervised.migrates)
     }
 
     fn is_answering(&self) -> bool {

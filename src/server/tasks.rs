@@ -72,6 +72,8 @@ pub(super) enum Owner {
     Housekeeping,
     /// The look after outputs.
     Outputs,
+    /// Old documents that are brought up to date.
+    Migration,
 }
 
 /// Where the answer to an operation belongs.
@@ -284,6 +286,7 @@ impl Server {
                 Owner::Beats => self.beats_written(&answer),
                 Owner::Housekeeping => housekept(&answer),
                 Owner::Outputs => self.outputs_are_minded(),
+                Owner::Migration => self.migrated(&answer),
             }
         }
         self.let_in_for(count);

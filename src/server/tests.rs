@@ -16,6 +16,7 @@ mod pgp_key;
 mod polling;
 mod stopping;
 mod streaming;
+mod supervised;
 mod tasks;
 mod timeouts;
 mod trouble;

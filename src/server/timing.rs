@@ -28,6 +28,8 @@ pub(super) enum Timer {
     Outputs,
     /// Writes heartbeats that found no commit to ride on.
     Beats,
+    /// Brings old documents up to date.
+    Migration,
     /// Looks whether stopping can go on.
     Stopping,
 }
@@ -81,6 +83,7 @@ impl Server {
                 Timer::Cleanup => self.clean_up(),
                 Timer::Outputs => self.mind_outputs(),
                 Timer::Beats => self.timers.set(self.now.mono + BEATS_EVERY, Timer::Beats),
+                Timer::Migration => self.migrate(),
                 Timer::Stopping => {}
             }
         }
@@ -174,6 +177,7 @@ impl Server {
         for policy in self.fleet_mut().policies.take_late(now) {
             self.spawn(None, |cx| Box::pin(policy::publish(cx, policy)));
         }
+        self.look_at_standing();
         // rates are looked at
         self.effects.push_back(Effect::Measure);
         self.timers.set(now + SWEEP_EVERY, Timer::Sweep);

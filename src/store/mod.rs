@@ -26,7 +26,9 @@ use std::sync::Arc;
 pub use answer::{ActionLookup, Answer, StoreError, StoreResult};
 pub use directory::{DirectoryError, DirectoryLock};
 pub use documents::{DEFAULT_POLICY_ID, default_policy};
-pub use elastic::{Elastic, ElasticError, ElasticWatch, FetchError, Indices, WithRemotes, fetch};
+pub use elastic::{
+    Elastic, ElasticError, ElasticWatch, FetchError, Indices, WithRemotes, fetch, probe, trace,
+};
 pub use embedded::{Embedded, EmbeddedWatch};
 pub use memory::{Memory, MemoryWatch};
 pub use operation::{Enrollment, FileList, FileQuery, Lane, Lanes, Operation, Written};

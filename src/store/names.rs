@@ -33,6 +33,7 @@ impl Operation {
             CleanOutputKeys(_) => "clean_output_keys",
             RetireKeys(_) => "retire_keys",
             MindOutputs { .. } => "mind_outputs",
+            MigrateAgents { .. } => "migrate_agents",
             CreateRevision(_) => "create_revision",
             PolicyRevision { .. } => "policy_revision",
             DeletePolicy(_) => "delete_policy",

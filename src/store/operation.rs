@@ -128,6 +128,13 @@ pub enum Operation {
         at: Timestamp,
     },
 
+    /// Brings documents of agents up to date that servers of old have written: only where others write too. Safe to repeat.
+    /// `Answer::Done` once nothing is left.
+    MigrateAgents {
+        /// When.
+        at: Timestamp,
+    },
+
     /// Creates a revision; `StoreError::Conflict` if that policy has this revision_idx or a higher one. `Answer::Done`.
     CreateRevision(Box<Policy>),
     /// A given revision, or the newest for `None`: `Answer::Policy`.
@@ -390,6 +397,7 @@ impl Operation {
             CheckIn { .. } | Heartbeats { .. } => Lane::Write,
             PolicyAcknowledged { .. } | CreateResult(_) | InvalidateKeys(_) | SetSecret(_) => Lane::Write,
             OutputKeys(_) | CleanOutputKeys(_) | RetireKeys(_) | MindOutputs { .. } => Lane::Write,
+            MigrateAgents { .. } => Lane::Write,
             // writes of operators keep their order with those of agents
             CreateRevision(_) | DeletePolicy(_) | CreateToken { .. } | RevokeToken(_) | CreateAction(_) => {
                 Lane::Write

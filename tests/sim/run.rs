@@ -229,6 +229,8 @@ impl Sim {
                     self.agenda.plan(self.mono + after, Happening::Work(work));
                 }
                 Effect::Measure => self.server.handle(self.now(), Event::Measured(Box::default())),
+                // no agent runs it
+                Effect::Stands(_) => {}
                 Effect::Exit => self.exited = true,
             }
         }
@@ -251,7 +253,7 @@ impl Sim {
             Effect::Close { connection, .. } => self.say(|| format!("  closes {connection:?}")),
             Effect::Work { work, .. } | Effect::Errand { work, .. } => self.say(|| format!("  work {work}")),
             Effect::Exit => self.say(|| "  exits".to_owned()),
-            Effect::Write(_) | Effect::Read(_) | Effect::Measure => {}
+            Effect::Write(_) | Effect::Read(_) | Effect::Measure | Effect::Stands(_) => {}
         }
     }
 

@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 
 pub use self::artifacts::AllowedArtifacts;
 use self::gzip::Checksum;
-pub use self::offer::Offer;
+pub use self::offer::{Offer, yaml};
 use self::outputs::Tail;
 use self::references::Resolver;
 pub use self::references::secret_ids;

@@ -21,8 +21,7 @@ pub struct Offer {
 impl Offer {
     /// What a policy whose `otel` is this map offers.
     pub(super) fn of(otel: &Map<String, Value>) -> Self {
-        let mut yaml = String::new();
-        write_map(otel, 0, &mut yaml);
+        let yaml = yaml(otel);
         let hash: [u8; 32] = Sha256::digest(yaml.as_bytes()).into();
         let file = AgentConfigFile { body: yaml.into_bytes(), content_type: "text/yaml".to_owned() };
         // the only file has an empty name
@@ -37,6 +36,13 @@ impl fmt::Debug for Offer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Offer({} bytes)", self.message.len())
     }
+}
+
+/// A map as YAML.
+pub fn yaml(map: &Map<String, Value>) -> String {
+    let mut yaml = String::new();
+    write_map(map, 0, &mut yaml);
+    yaml
 }
 
 /// A value behind `key:` or `-`: a collection that is not empty on lines of its own, all else as JSON, which is YAML.

@@ -21,7 +21,7 @@ pub mod policy_text;
 mod query;
 mod route;
 mod secrets;
-mod server_status;
+pub mod server_status;
 mod targets;
 #[cfg(test)]
 mod tests;

@@ -31,7 +31,8 @@ fn store(fleet: &Fleet) -> Value {
     }
 }
 
-fn describe(fleet: &Fleet) -> Value {
+/// How the server does, in numbers.
+pub fn describe(fleet: &Fleet) -> Value {
     let counters = &fleet.counters;
     json!({
         "name": "fleet-server",

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::connection::{ConnectionId, Listener};
+use crate::fleet::health::Standing;
 use crate::model::raw::raw;
 use crate::model::{Action, Agent, ApiKey, KeyMaking, Patch, Policy};
 use crate::server::{BatchId, Effect, Event, Server, WorkId};
@@ -41,6 +42,8 @@ pub(super) struct World {
     /// Every operation that came to the store.
     pub(super) operations: Vec<String>,
     pub(super) exited: bool,
+    /// What the agent that runs the server was told.
+    pub(super) standings: Vec<Standing>,
     /// What clients have yet to send and were not asked for.
     pub(super) unsent: BTreeMap<ConnectionId, Vec<u8>>,
 }
@@ -86,12 +89,29 @@ impl World {
         World::on(store, lanes, now, |_| {})
     }
 
+    /// With a lane that fails from the first operation on.
+    pub(super) fn failing_at_start(lane: Lane, change: impl FnOnce(&mut Config)) -> Self {
+        let now = Now { mono: Duration::from_secs(1), wall: Timestamp(1_800_000_000_000) };
+        let (store, _watch) = Memory::new(1);
+        let lanes = store.lanes();
+        let mut world = World::unsettled(store, lanes, now, change);
+        world.failing.insert(lane, StoreError::Unavailable("down".into()));
+        world.settle();
+        world
+    }
+
     fn on(store: Memory, lanes: Lanes, now: Now, change: impl FnOnce(&mut Config)) -> Self {
+        let mut world = World::unsettled(store, lanes, now, change);
+        world.settle();
+        world
+    }
+
+    fn unsettled(store: Memory, lanes: Lanes, now: Now, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.server.timeouts.checkin_jitter = Duration::ZERO;
         config.server.pdkdf2.iterations = 1;
         change(&mut config);
-        let mut world = World {
+        World {
             server: Server::with_lanes(Arc::new(config), lanes, [7; 32], now),
             store,
             now,
@@ -107,10 +127,9 @@ impl World {
             holds_news: false,
             operations: Vec::new(),
             exited: false,
+            standings: Vec::new(),
             unsent: BTreeMap::new(),
-        };
-        world.settle();
-        world
+        }
     }
 
     /// A world with the policy `p` at revision 1; and its enrollment token.
@@ -348,6 +367,7 @@ impl World {
             Effect::Write(connection) => self.take(connection),
             Effect::Close { connection, .. } => assert!(self.closed.insert(connection), "closed twice"),
             Effect::Exit => self.exited = true,
+            Effect::Stands(standing) => self.standings.push(standing),
             Effect::Measure => self.server.handle(self.now, Event::Measured(Box::default())),
             Effect::Read(connection) => {
                 if let Some(bytes) = self.unsent.remove(&connection) {

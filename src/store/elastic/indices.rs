@@ -162,6 +162,8 @@ fn agents() -> Value {
                 "access_api_key_id",
                 "agent_policy_id",
                 "audit_unenrolled_reason",
+                // of servers of old
+                "default_api_key_id",
                 "enrollment_id",
                 "last_checkin_status",
                 "namespaces",

@@ -63,6 +63,7 @@ pub(super) fn lane(operation: &Operation) -> Lane {
         CreateRevision(_) | DeletePolicy(_) | CreateToken { .. } | RevokeToken(_) => Lane::Operator,
         LatestPolicies | PolicyRevision { .. } | Tokens | Agents { .. } | Actions { .. } => Lane::Operator,
         ActionDocuments(_) | ResultsOfAction(_) | Cleanup { .. } | Backup(_) => Lane::Operator,
+        MigrateAgents { .. } => Lane::Operator,
         MindOutputs { .. } | PutArtifact(_) | Artifacts | DeleteArtifact(_) => Lane::Operator,
         FindFile(_) | Files(_) | BeginFile(_) | PutChunk(_) | FileChunks(_) | ReadChunk { .. } => Lane::Files,
         EndFile { .. } | DeleteFile(_) => Lane::Files,

@@ -181,6 +181,7 @@ impl Elastic {
                 self.ask_remotes(*at);
                 Ok(Answer::Done)
             }
+            MigrateAgents { at } => self.migrate_agents(*at).map(|()| Answer::Done),
             Backup(_) => Err(StoreError::Failed {
                 status: 501,
                 reason: "a cluster is backed up by its snapshots".to_owned(),

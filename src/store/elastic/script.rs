@@ -58,6 +58,24 @@ pub(super) const OUTPUT_GONE: Script = Script(concat!(
     "if(!known){o.to_retire_api_key_ids.add(k)}}",
 ));
 
+/// Gives an agent's document the id that the agent goes by; what else it says of the agent stays.
+pub(super) const NAME_AGENT: Script =
+    Script("def s=ctx._source;if(!(s.agent instanceof Map)){s.agent=new HashMap()}s.agent.id=ctx._id");
+
+/// The one output key of an agent of old, which stood in fields of its own, becomes one that is to be invalidated, with those
+/// that were before.
+pub(super) const RETIRE_DEFAULT_KEY: Script = Script(concat!(
+    "def s=ctx._source;def all=new ArrayList();",
+    "if(s.default_api_key_history instanceof List){all.addAll(s.default_api_key_history)}",
+    "if(s.default_api_key_id instanceof String&&s.default_api_key_id!=''){",
+    "all.add(['id':s.default_api_key_id,'retired_at':params.at])}",
+    "def hash=s.policy_output_permissions_hash;if(!(s.outputs instanceof Map)){s.outputs=new HashMap()}",
+    "s.outputs['default']=['type':'elasticsearch','to_retire_api_key_ids':all,'api_key':'','api_key_id':'',",
+    "'permissions_hash':hash==null?'':hash];",
+    "for(f in ['default_api_key','default_api_key_id','default_api_key_history','policy_output_permissions_hash']){",
+    "s[f]=null}",
+));
+
 /// Forgets keys that were to be invalidated and are.
 pub(super) const RETIRED: Script = Script(concat!(
     "def s=ctx._source;if(!(s.outputs instanceof Map)){ctx.op='none';return}boolean done=false;",

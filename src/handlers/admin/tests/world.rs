@@ -202,7 +202,7 @@ impl World {
                 self.server.handle(self.now, Event::Worked { work, result: Some(run()) });
             }
             Effect::Write(connection) => self.write(connection),
-            Effect::Read(_) | Effect::Close { .. } | Effect::Measure | Effect::Exit => {}
+            Effect::Read(_) | Effect::Close { .. } | Effect::Measure | Effect::Stands(_) | Effect::Exit => {}
         }
     }
 

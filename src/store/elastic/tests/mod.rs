@@ -5,6 +5,7 @@ mod authenticating;
 mod doubting;
 mod enrolling;
 mod known_keys;
+mod migrating;
 mod preparing;
 mod reading;
 mod real;
