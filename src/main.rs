@@ -17,8 +17,8 @@ fn main() -> ExitCode {
 fn serve_until_stopped(arguments: &Arguments) -> ExitCode {
     let arguments = configuration::of_server(arguments);
     let result = configuration::load(&arguments).map_err(|errors| errors.to_string()).and_then(|loaded| {
-        let read = || configuration::load(&arguments);
-        serve::serve(&loaded, &read).map_err(|error| error.to_string())
+        let read = Box::new(|| configuration::load(&arguments));
+        serve::serve(&loaded, read).map_err(|error| error.to_string())
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -19,11 +19,20 @@ use crate::store::pool::{Pool, PoolEvent};
 use crate::store::{DirectoryError, Elastic, ElasticError, Lane, Operation, Store, Watch};
 use crate::time::Now;
 
+mod diagnostics;
+mod output_test;
 mod reload;
+mod signals;
 mod stores;
+mod supervised;
+mod told;
+mod under_agent;
+mod wishes;
 
 use reload::Process;
 use stores::OpenStore;
+pub use under_agent::serve_under_agent;
+pub use wishes::Load;
 
 /// Why the server does not start, or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +52,9 @@ pub enum ServeError {
     /// Listeners, certificates, or the event loop.
     #[error(transparent)]
     Reactor(#[from] ReactorError),
+    /// What the command line says, where an agent configures the rest.
+    #[error(transparent)]
+    Configuration(#[from] Errors),
     /// Threads, the log, or the system's entropy.
     #[error("{what}: {source}")]
     System {
@@ -59,14 +71,12 @@ const ADMIN_SOCKET: &str = "admin.sock";
 const LOG_FLUSH_MAX: Duration = Duration::from_secs(1);
 
 /// Reads the configuration anew.
-pub type Read<'a> = &'a dyn Fn() -> Result<Loaded, Errors>;
+pub type Read<'a> = Box<dyn Fn() -> Result<Loaded, Errors> + 'a>;
 
 /// Serves until a signal says stop. `read` is for when the configuration may have changed.
 pub fn serve(loaded: &Loaded, read: Read<'_>) -> Result<(), ServeError> {
     let log = Arc::new(start_log(loaded)?);
-    for warning in &loaded.warnings {
-        ::log::warn!("{warning}");
-    }
+    reload::warn(loaded);
     let result = run(loaded, read, &log);
     if let Err(error) = &result {
         ::log::error!("{error}");
@@ -77,38 +87,60 @@ pub fn serve(loaded: &Loaded, read: Read<'_>) -> Result<(), ServeError> {
 
 fn start_log(loaded: &Loaded) -> Result<LogHandle, ServeError> {
     let terminal = io::stderr().is_terminal();
-    crate::log::start(&loaded.config.logging, terminal, loaded.source.is_none())
+    crate::log::start(&loaded.config.logging, terminal, is_alone(loaded))
         .map_err(|source| ServeError::System { what: "the log cannot be started", source })
 }
 
+/// Whether nobody configures the server: then it writes for people.
+fn is_alone(loaded: &Loaded) -> bool {
+    loaded.source.is_none() && !loaded.config.under_agent
+}
+
 fn run(loaded: &Loaded, read: Read<'_>, log: &Arc<LogHandle>) -> Result<(), ServeError> {
-    let config = &loaded.config;
-    let clock = crate::reactor::Clock::start();
-    let mut open = OpenStore::open(config, clock.now().wall)?;
-    let elastic = open.elastic();
-    let close = open.closer();
-    let OpenStore { store, watch, first_token, .. } = open;
-    let own = own_certificates(config, clock.now())?;
-    let mut reactor = Reactor::new(settings(config, own.as_ref()))?;
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed)
-        .map_err(|error| ServeError::System { what: "no entropy", source: io::Error::other(error) })?;
-    let mut server = Server::new(Arc::new(config.clone()), &*store, seed, reactor.now());
-    let pool = start_pool(store, reactor.sender())?;
-    start_watch(watch, reactor.sender())?;
-    if let Some((token, store)) = first_token {
-        greet(config, &mut reactor, own.as_ref(), &token);
-        if let Err(error) = store.has_greeted() {
-            ::log::warn!("the next start will print the token again: {error}");
-        }
-    }
-    let mut workers = Workers { pool, log: Arc::clone(log), elastic: elastic.clone() };
-    let mut hooks = Process::new(loaded, read, own, elastic, Arc::clone(log));
-    let result = reactor.run(&mut server, &mut workers, &mut hooks);
+    let Parts { reactor, mut server, mut workers, mut process, close } = Parts::build(loaded, read, log)?;
+    let result = reactor.run(&mut server, &mut workers, &mut process);
     close();
     result?;
     ::log::info!("stopped");
     Ok(())
+}
+
+/// All that a server is, ready to run.
+struct Parts<'a> {
+    reactor: Reactor,
+    server: Server,
+    workers: Workers,
+    process: Process<'a>,
+    /// Ends the store's waits, and gives the data directory back.
+    close: Box<dyn FnOnce()>,
+}
+
+impl<'a> Parts<'a> {
+    fn build(loaded: &Loaded, read: Read<'a>, log: &Arc<LogHandle>) -> Result<Self, ServeError> {
+        let config = &loaded.config;
+        let clock = crate::reactor::Clock::start();
+        let mut open = OpenStore::open(config, clock.now().wall)?;
+        let elastic = open.elastic();
+        let close = Box::new(open.closer());
+        let OpenStore { store, watch, first_token, .. } = open;
+        let own = own_certificates(config, clock.now())?;
+        let mut reactor = Reactor::new(settings(config, own.as_ref()))?;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed)
+            .map_err(|error| ServeError::System { what: "no entropy", source: io::Error::other(error) })?;
+        let server = Server::new(Arc::new(config.clone()), &*store, seed, reactor.now());
+        let pool = start_pool(store, reactor.sender())?;
+        start_watch(watch, reactor.sender())?;
+        if let Some((token, store)) = first_token {
+            greet(config, &mut reactor, own.as_ref(), &token);
+            if let Err(error) = store.has_greeted() {
+                ::log::warn!("the next start will print the token again: {error}");
+            }
+        }
+        let workers = Workers { pool, log: Arc::clone(log), elastic: elastic.clone() };
+        let process = Process::new(loaded, read, own, elastic, Arc::clone(log));
+        Ok(Parts { reactor, server, workers, process, close })
+    }
 }
 
 fn own_certificates(config: &Config, now: Now) -> Result<Option<OwnCertificates>, OwnError> {
@@ -144,7 +176,8 @@ fn settings(config: &Config, own: Option<&OwnCertificates>) -> Settings {
         metrics: metrics_door(config),
         tls: tls(config, own),
         bounds: bounds(config),
-        signals: true,
+        // under an agent they are caught for the whole of its life, also while nothing is served
+        signals: !config.under_agent,
     }
 }
 

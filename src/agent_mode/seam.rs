@@ -136,11 +136,8 @@ pub struct DiagnosticFile {
 /// Makes the two ends. `on_report` tells the wire that there is something to take from [`Wire::reports`], or that
 /// [`Wire::is_stopping`]; it is called by any thread and must not block.
 pub fn link(on_report: impl Fn() + Send + Sync + 'static) -> (Control, Wire) {
-    let shared = Arc::new(Shared {
-        inner: Mutex::default(),
-        changed: Condvar::new(),
-        on_report: Box::new(on_report),
-    });
+    let shared =
+        Arc::new(Shared { inner: Mutex::default(), changed: Condvar::new(), on_report: Box::new(on_report) });
     (Control { shared: Arc::clone(&shared) }, Wire { shared })
 }
 

@@ -1,12 +1,13 @@
-//! The configuration while the server runs: read again at SIGHUP and when its files have changed, compared with what is in
-//! force, and put in its place as far as that can be done. Nobody is sent away by it. One that cannot be used changes nothing.
+//! The configuration while the server runs: read again at SIGHUP and when its files have changed, or sent by an agent; compared
+//! with what is in force, and put in its place as far as that can be done. Nobody is sent away by it. One that cannot be used
+//! changes nothing.
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Read, bounds, own_certificates, tls};
-use crate::config::{Config, Difference, Loaded, Store as StoreChoice, Tls};
+use super::{Read, bounds, is_alone, own_certificates, tls};
+use crate::config::{Config, Difference, Loaded, Origin, Store as StoreChoice, Tls};
 use crate::log::{LogHandle, Output};
 use crate::reactor::tls::Certificates;
 use crate::reactor::tls::own::{OwnCertificates, OwnError};
@@ -27,9 +28,21 @@ pub(super) struct Process<'a> {
     log: Arc<LogHandle>,
 }
 
+/// What came of a configuration that takes the place of another.
+pub(super) enum Taken {
+    /// It says nothing else.
+    Same,
+    /// It is in force once the loop has taken it over.
+    InPlace(Reload),
+    /// It needs another start, for these keys: nothing is changed.
+    AtStart(Vec<&'static str>),
+    /// It cannot be used: nothing is changed.
+    Unusable(Unusable),
+}
+
 /// Why a configuration that is well written cannot be used.
 #[derive(Debug, thiserror::Error)]
-enum Unusable {
+pub(super) enum Unusable {
     #[error("inputs.0.server.{0}")]
     Tls(#[from] TlsError),
     #[error(transparent)]
@@ -64,13 +77,8 @@ impl<'a> Process<'a> {
                 return None;
             }
         };
-        for warning in &loaded.warnings {
-            ::log::warn!("{warning}");
-        }
-        if loaded.files != self.files {
-            self.files.clone_from(&loaded.files);
-            self.stamps = stamps(&self.files);
-        }
+        warn(&loaded);
+        self.remember_files(&loaded);
         let difference = Difference::between(&self.in_force, &loaded.config);
         for key in &difference.at_start {
             ::log::warn!("{key} was changed: that takes effect with the next start");
@@ -79,7 +87,7 @@ impl<'a> Process<'a> {
             ::log::info!("the configuration was read again: nothing else is in force by it");
             return None;
         }
-        match self.put_in_force(&difference, loaded.source.is_none(), now) {
+        match self.put_in_force(&difference, is_alone(&loaded), now) {
             Ok(reload) => {
                 ::log::info!(
                     "the configuration was read again; in force: {}",
@@ -94,15 +102,55 @@ impl<'a> Process<'a> {
         }
     }
 
+    /// Takes over what was sent, whole or not at all; from then on it is `read` by which it is read again.
+    pub(super) fn take_over(&mut self, loaded: &Loaded, read: Read<'a>, now: Now) -> Taken {
+        let difference = Difference::between(&self.in_force, &loaded.config);
+        if !difference.at_start.is_empty() {
+            return Taken::AtStart(difference.at_start);
+        }
+        warn(loaded);
+        if difference.in_place.is_empty() {
+            self.read = read;
+            self.remember_files(loaded);
+            return Taken::Same;
+        }
+        match self.put_in_force(&difference, is_alone(loaded), now) {
+            Ok(reload) => {
+                ::log::info!("another configuration is in force: {}", difference.in_place.join(", "));
+                self.read = read;
+                self.remember_files(loaded);
+                Taken::InPlace(reload)
+            }
+            Err(unusable) => Taken::Unusable(unusable),
+        }
+    }
+
+    /// What new connections are encrypted by.
+    pub(super) fn certificate(&self) -> Option<Tls> {
+        tls(&self.in_force, self.own.as_ref())
+    }
+
+    /// The configuration in force.
+    pub(super) fn in_force(&self) -> &Config {
+        &self.in_force
+    }
+
+    fn remember_files(&mut self, loaded: &Loaded) {
+        if loaded.files != self.files {
+            self.files.clone_from(&loaded.files);
+            self.stamps = stamps(&self.files);
+        }
+    }
+
     /// Everything that can fail comes first.
-    fn put_in_force(&mut self, difference: &Difference, no_file: bool, now: Now) -> Result<Reload, Unusable> {
+    fn put_in_force(&mut self, difference: &Difference, alone: bool, now: Now) -> Result<Reload, Unusable> {
         let config = &difference.config;
         let own = own_certificates_anew(config, &self.in_force, self.own.clone(), now)?;
         let tls = usable_tls(config, own.as_ref())?;
         let output = if config.logging == self.in_force.logging {
             None
         } else {
-            Some(Output::open(&config.logging, io::stderr().is_terminal(), no_file)?)
+            Some(Output::open(&config.logging, io::stderr().is_terminal(), alone)?)
         };
         if let (Some(elastic), StoreChoice::Elasticsearch(settings)) = (&self.elastic, &config.store)
             && config.store != self.in_force.store
@@ -116,6 +164,14 @@ impl<'a> Process<'a> {
         self.own = own;
         self.in_force = config.clone();
         Ok(Reload { config: Arc::new(config.clone()), bounds: bounds(config), tls })
+    }
+}
+
+/// Says what is to be said of a configuration. Policies carry keys that are not for us: that is nothing to warn of.
+pub(super) fn warn(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        let level = if warning.origin == Origin::Agent { ::log::Level::Debug } else { ::log::Level::Warn };
+        ::log::log!(level, "{warning}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Agent, Options, Request, Server, action, eventually, gzip, online};
+use crate::support::{Agent, Options, Request, Server, action, eventually, free_port, gzip, online};
 
 fn plain() -> Server {
     Server::with(Options::plain())
@@ -364,4 +364,28 @@ fn a_policy_answer_of_1024_bytes_is_plain_and_one_of_1025_gzipped() {
         let answer = answer_with(wanted - bytes, "gzip");
         assert_eq!((answer.body.len(), answer.header("Content-Encoding")), (wanted, coding));
     }
+}
+
+#[test]
+fn an_overload_outside_does_not_starve_the_supervising_agent() {
+    let internal = free_port();
+    let options = Options::plain()
+        .server("internal_port", internal)
+        .server("limits.enroll_limit.interval", "1h")
+        .server("limits.enroll_limit.burst", 4)
+        .server("limits.checkin_limit.max", 2);
+    let server = Server::with(options);
+    let agents = [server.settled(), server.settled(), server.settled()];
+    // outside nothing is left: two agents are parked, and the tokens of the route of enrolments are spent
+    let _parked: Vec<_> = agents[..2].iter().map(|agent| server.park(agent)).collect();
+    let enrolment = server.enrolment(&json!({ "type": "PERMANENT" }));
+    server.ask(&enrolment).ok();
+    server.ask(&enrolment).is_error(429, "RateLimit");
+    server.ask(&agents[2].check_in(&online())).is_error(429, "MaxLimit");
+    // and the agent that runs the server enrols inside, checks in, and gets its policy
+    let mut inside = server.connect_to(internal);
+    let supervising = Agent::of(&inside.ask(&enrolment));
+    let policy = inside.ask(&supervising.check_in(&online())).ok();
+    assert_eq!(policy["actions"][0]["type"], "POLICY_CHANGE");
+    assert_eq!(inside.ask(&Request::get("/api/status")).status, 200);
 }
