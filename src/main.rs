@@ -10,16 +10,35 @@ fn main() -> ExitCode {
     match operator::parse(std::env::args_os()) {
         Err(code) => code,
         Ok(Arguments { command: Some(command), options, .. }) => operator::run(command, &options),
-        Ok(arguments) => serve_until_stopped(&arguments),
+        Ok(arguments) if arguments.agent_mode => exit_code(serve_an_agent(&arguments)),
+        Ok(arguments) => exit_code(serve_until_stopped(&arguments)),
     }
 }
 
-fn serve_until_stopped(arguments: &Arguments) -> ExitCode {
+fn serve_until_stopped(arguments: &Arguments) -> Result<(), String> {
     let arguments = configuration::of_server(arguments);
-    let result = configuration::load(&arguments).map_err(|errors| errors.to_string()).and_then(|loaded| {
-        let read = Box::new(|| configuration::load(&arguments));
-        serve::serve(&loaded, read).map_err(|error| error.to_string())
-    });
+    let read = Box::new(|| configuration::load(&arguments));
+    let loaded = read().map_err(|errors| errors.to_string())?;
+    serve::serve(&loaded, read).map_err(|error| error.to_string())
+}
+
+#[cfg(feature = "agent-mode")]
+fn serve_an_agent(arguments: &Arguments) -> Result<(), String> {
+    use fleet_server::agent_mode::{self, StartUp};
+    let startup = StartUp::read(std::io::stdin().lock()).map_err(|error| error.to_string())?;
+    let control = agent_mode::start(startup)
+        .map_err(|error| format!("the thread that talks to the Elastic Agent cannot be started: {error}"))?;
+    let arguments = configuration::of_server(arguments);
+    serve::serve_under_agent(control, &|sent| configuration::load_sent(&arguments, sent))
+        .map_err(|error| error.to_string())
+}
+
+#[cfg(not(feature = "agent-mode"))]
+fn serve_an_agent(_: &Arguments) -> Result<(), String> {
+    Err("this program was built without --agent-mode".to_owned())
+}
+
+fn exit_code(result: Result<(), String>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

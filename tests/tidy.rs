@@ -26,8 +26,10 @@ const CLOCK_READERS: &[&str] = &[
     "src/store/elastic/client/clock.rs",
 ];
 
-/// Where threads may be made: the workers, the thread that writes the log, the watch and those it blocks on a cluster with.
-const THREAD_MAKERS: &[&str] = &["src/store/pool", "src/store/elastic/watch/", "src/log/", "src/serve"];
+/// Where threads may be made: the workers, the thread that writes the log, the watch and those it blocks on a cluster with,
+/// the one that talks to the agent that runs us.
+const THREAD_MAKERS: &[&str] =
+    &["src/store/pool", "src/store/elastic/watch/", "src/log/", "src/serve", "src/agent_mode/client"];
 
 /// What may not stand in `src/`, and what to do instead.
 const BANNED: &[(&str, &str)] = &[
@@ -315,6 +317,13 @@ fn only_the_client_of_elasticsearch_knows_ureq() {
         "nothing outside store/elastic/client knows ureq",
         known_anywhere_outside(&["ureq::", "use ureq"], &["src/store/elastic/client/"]),
     );
+}
+
+#[test]
+fn only_the_client_of_the_agent_knows_an_async_runtime() {
+    let needles = ["tokio::", "tonic::", "use tonic", "futures_util::", "hyper_util::", "tower::"];
+    let rule = "nothing outside agent_mode/client knows tokio or tonic";
+    hold(rule, known_anywhere_outside(&needles, &["src/agent_mode/client"]));
 }
 
 #[test]

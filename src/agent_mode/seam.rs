@@ -254,7 +254,8 @@ impl Control {
     pub fn report(&self, report: Report) {
         let mut inner = self.shared.lock();
         if matches!(report, Report::Both(..)) {
-            inner.reports.clear();
+            // that the end is near is told, however near it is
+            inner.reports.retain(|report| matches!(report, Report::Both(State::Stopping, ..)));
         }
         if inner.reports.len() == REPORTS_QUEUED_MAX {
             inner.reports.pop_front();
@@ -384,6 +385,11 @@ mod tests {
         let both = Report::Both(State::Healthy, String::new(), None);
         control.report(both.clone());
         assert_eq!(wire.reports(), [both]);
+        let [stopping, stopped] =
+            [State::Stopping, State::Stopped].map(|state| Report::Both(state, String::new(), None));
+        control.report(stopping.clone());
+        control.report(stopped.clone());
+        assert_eq!(wire.reports(), [stopping, stopped]);
     }
 
     #[test]
