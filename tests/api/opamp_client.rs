@@ -1,6 +1,5 @@
 //! The public OpAMP client, written in Go, against our server: over HTTP and over a WebSocket, both with TLS. Its program is in
-//! `tests/opamp/client-go` and is built into the folder of the test program. Without Go the tests say so and pass, unless
-//! FLEET_TEST_OPAMP is `required`.
+//! `tests/opamp/client-go`.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,31 +8,12 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::support::{Output, Server, collector, described, eventually, uid};
-
-/// Says `required` where the tests must not be left out.
-const VARIABLE: &str = "FLEET_TEST_OPAMP";
+use crate::support::{Output, Server, build_with_go, collector, described, eventually, uid};
 
 /// Builds the client, once for all tests; none where that cannot be.
 fn program() -> Option<&'static Path> {
     static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
-    PROGRAM.get_or_init(build).as_deref()
-}
-
-fn build() -> Option<PathBuf> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/opamp/client-go");
-    let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("opamp-client");
-    let mut command = Command::new("go");
-    command.arg("build").arg("-mod=readonly").arg("-o").arg(&program).arg(".").current_dir(source);
-    let reason = match command.output() {
-        Ok(built) if built.status.success() => return Some(program),
-        Ok(built) => String::from_utf8_lossy(&built.stderr).into_owned(),
-        Err(error) => format!("go: {error}"),
-    };
-    let required = std::env::var(VARIABLE).is_ok_and(|value| value == "required");
-    assert!(!required, "{VARIABLE} is required, and the client cannot be built: {reason}");
-    eprintln!("LEFT OUT: the tests with the public OpAMP client, which cannot be built: {reason}");
-    None
+    PROGRAM.get_or_init(|| build_with_go("tests/opamp/client-go")).as_deref()
 }
 
 /// The client as it runs.

@@ -8,6 +8,7 @@ mod agent;
 mod certificates;
 pub(crate) mod files;
 mod fleet;
+mod go;
 mod http;
 mod in_process;
 mod metrics;
@@ -22,6 +23,7 @@ mod wait;
 
 pub(crate) use agent::{Agent, event, online};
 pub(crate) use certificates::{Authority, Pair};
+pub(crate) use go::build_with_go;
 pub(crate) use http::{Connection, Request, Response, gzip};
 pub(crate) use metrics::{Metrics, Scrape};
 pub(crate) use opamp::{Socket, collector, described, frame, uid};
