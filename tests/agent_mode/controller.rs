@@ -58,8 +58,11 @@ pub(crate) struct Options {
 /// A stream that was opened: what the test hears and says on it. Dropped, it is closed.
 pub(crate) struct Stream<Heard, Said> {
     heard: Receiver<Heard>,
-    said: UnboundedSender<Result<Said, Status>>,
+    said: UnboundedSender<Order<Said>>,
 }
+
+/// What is to be said; none: nothing follows.
+type Order<Said> = Option<Result<Said, Status>>;
 
 pub(crate) type CheckIn = Stream<CheckinObserved, CheckinExpected>;
 pub(crate) type Actions = Stream<ActionResponse, ActionRequest>;
@@ -101,12 +104,19 @@ impl<Heard, Said> Stream<Heard, Said> {
 
     pub(crate) fn say(&self, message: Said) {
         // a stream that the program has given up hears nothing
-        let _ = self.said.send(Ok(message));
+        let _ = self.said.send(Some(Ok(message)));
     }
 
     /// Ends it with an error.
     pub(crate) fn fail(self, code: Code) {
-        let _ = self.said.send(Err(Status::new(code, "no")));
+        let _ = self.said.send(Some(Err(Status::new(code, "no"))));
+    }
+}
+
+impl<Heard, Said> Drop for Stream<Heard, Said> {
+    fn drop(&mut self) {
+        // the program may have ended it before
+        let _ = self.said.send(None);
     }
 }
 
@@ -301,14 +311,19 @@ async fn open<Heard: Send + 'static, Said: Send + 'static>(
     }
     let (said, saying) = unbounded_channel();
     let (hearing, heard) = channel();
-    tokio::spawn(hear(request.into_inner(), hearing));
+    let end = said.clone();
+    tokio::spawn(async move {
+        hear(request.into_inner(), hearing).await;
+        // who closes his side is answered by the same, as agents do; the test may have closed it before
+        let _ = end.send(None);
+    });
     // the test may be over
     let _ = to.send(Stream { heard, said });
     Ok(Response::new(stream::unfold(saying, next)))
 }
 
-async fn next<T>(mut saying: UnboundedReceiver<T>) -> Option<(T, UnboundedReceiver<T>)> {
-    let message = saying.recv().await?;
+async fn next<T>(mut saying: UnboundedReceiver<Option<T>>) -> Option<(T, UnboundedReceiver<Option<T>>)> {
+    let message = saying.recv().await??;
     Some((message, saying))
 }
 
