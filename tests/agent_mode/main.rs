@@ -15,6 +15,8 @@ mod controller;
 #[cfg(test)]
 mod expected;
 #[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod random;
@@ -25,3 +27,6 @@ mod startup;
 mod support;
 #[cfg(test)]
 mod wire;
+
+#[cfg(test)]
+mod public_module;
