@@ -19,7 +19,16 @@ mod fleet;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+#[path = "../elastic/proxy.rs"]
+#[allow(dead_code, reason = "other tests need more of it")]
+mod proxy;
+#[cfg(test)]
 mod random;
+#[cfg(test)]
+#[path = "../elastic/relay.rs"]
+mod relay;
+#[cfg(test)]
+mod serving;
 #[cfg(test)]
 mod startup;
 #[cfg(test)]
