@@ -66,7 +66,7 @@ pub enum ServeError {
 }
 
 /// Admin socket in the data directory.
-const ADMIN_SOCKET: &str = "admin.sock";
+pub(crate) const ADMIN_SOCKET: &str = "admin.sock";
 /// The log's own queue gets so long at the end.
 const LOG_FLUSH_MAX: Duration = Duration::from_secs(1);
 

@@ -51,12 +51,13 @@ pub fn load_with(
         files.borrow_mut().push(path.to_owned());
         read_file(path)
     };
-    let (root, source) = sources(arguments, sent, read_file, &mut report)?;
+    let with_files = |errors| Errors { files: files.borrow().clone(), ..errors };
+    let (root, source) = sources(arguments, sent, read_file, &mut report).map_err(with_files)?;
     let root = reference::expand(&root, environment, &mut report);
     let mut context = Context { arguments, environment, read_file, report };
     let alone = source.is_none() && !arguments.agent_mode;
     let (config, effective) = Section::root(&mut context, &root, |section| config(section, alone));
-    let warnings = context.report.finish()?;
+    let warnings = context.report.finish().map_err(with_files)?;
     Ok(Loaded { config, warnings, source, files: files.take(), effective })
 }
 

@@ -1,6 +1,7 @@
 //! What is wrong with a configuration, and where: errors that refuse it, warnings that do not.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Errors beyond this number are counted, not listed.
@@ -137,6 +138,8 @@ pub struct Errors {
     pub errors: Vec<Error>,
     /// Found on the way.
     pub warnings: Vec<Warning>,
+    /// What was read, or would have been had it been there: a change in one of these may mend it.
+    pub files: Vec<PathBuf>,
 }
 
 /// Gathers errors and warnings while a configuration is read.
@@ -174,7 +177,7 @@ impl Report {
         if self.errors.is_empty() {
             Ok(self.warnings)
         } else {
-            Err(Errors { errors: self.errors, warnings: self.warnings })
+            Err(Errors { errors: self.errors, warnings: self.warnings, files: Vec::new() })
         }
     }
 }

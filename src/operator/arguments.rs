@@ -15,7 +15,7 @@ pub struct Arguments {
     #[arg(long)]
     pub agent_mode: bool,
     /// A further name for the server's own certificate, and the name in the printed URL. May be repeated.
-    #[arg(long = "host", value_name = "NAME")]
+    #[arg(long = "host", value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub host_names: Vec<String>,
     /// What to do instead of serving.
     #[command(subcommand)]
@@ -468,6 +468,7 @@ mod tests {
             "policy",
             "status x",
             "--host x status",
+            "--host=",
             "--agent-mode status",
             "policy list --id x",
             "file add f",

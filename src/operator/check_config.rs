@@ -1,6 +1,7 @@
 //! `check-config`: reads all that a start would read, and says what it makes of it. Talks to nobody.
 
 use std::io::Write;
+use std::os::unix::net::SocketAddr;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -46,7 +47,7 @@ fn check(options: &Options) -> Report {
             source: loaded.source.as_ref().map(|source| source.display().to_string()),
             config: serde_json::from_str(&config::redacted(&loaded)).ok(),
             warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
-            errors: certificates(&loaded).into_iter().collect(),
+            errors: certificates(&loaded).into_iter().chain(socket(&loaded)).collect(),
         },
         Err(errors) => Report {
             source: None,
@@ -61,6 +62,13 @@ fn check(options: &Options) -> Report {
 fn certificates(loaded: &Loaded) -> Option<String> {
     let tls = loaded.config.server.tls.clone()?;
     Certificates::read(tls).err().map(|error| format!("inputs.0.server.ssl: {error}"))
+}
+
+/// What is wrong with the path of the admin socket.
+fn socket(loaded: &Loaded) -> Option<String> {
+    let path = loaded.config.data_directory.join(crate::serve::ADMIN_SOCKET);
+    let error = SocketAddr::from_pathname(&path).err()?;
+    Some(format!("path.data: {} cannot be the address of a socket: {error}", path.display()))
 }
 
 fn tell(kind: &str, messages: &[String]) {

@@ -10,9 +10,8 @@ use serde_json::Value;
 use super::download::{self, DownloadError};
 use super::failure::Failure;
 use super::response;
+use crate::serve::ADMIN_SOCKET;
 
-/// The socket's name in the data directory.
-const SOCKET: &str = "admin.sock";
 /// The server gives up earlier itself (90 s for the store).
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(120);
 /// Whether the server is well it says at once, or it is not.
@@ -98,7 +97,7 @@ impl Client {
     }
 
     fn connect(&self, wait: Duration) -> Result<UnixStream, Failure> {
-        let socket = self.directory.join(SOCKET);
+        let socket = self.directory.join(ADMIN_SOCKET);
         let connected = UnixStream::connect(&socket).and_then(|stream| {
             stream.set_read_timeout(Some(wait))?;
             stream.set_write_timeout(Some(SEND_WAIT_MAX))?;
@@ -160,7 +159,7 @@ mod tests {
     #[test]
     fn a_request_and_its_answer() {
         let directory = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(directory.path().join(SOCKET)).unwrap();
+        let listener = UnixListener::bind(directory.path().join(ADMIN_SOCKET)).unwrap();
         let expected = request("POST", "/x", br#"{"a":1}"#);
         let answer = "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{\"b\": 2}";
         let server = serve(listener, expected.len(), answer);
@@ -172,7 +171,7 @@ mod tests {
     #[test]
     fn a_refusal_counts_although_the_body_was_not_taken() {
         let directory = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(directory.path().join(SOCKET)).unwrap();
+        let listener = UnixListener::bind(directory.path().join(ADMIN_SOCKET)).unwrap();
         let answer = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 21\r\n\r\n{\"message\":\"too much\"}";
         let server = serve(listener, 10, answer);
         let client = Client::new(directory.path().to_owned());
@@ -191,14 +190,14 @@ mod tests {
         let client = Client::new(directory.path().to_owned());
         let failure = client.get("/").unwrap_err();
         assert_eq!(failure.to_string(), format!("no server is running on {}", directory.path().display()));
-        drop(UnixListener::bind(directory.path().join(SOCKET)).unwrap());
+        drop(UnixListener::bind(directory.path().join(ADMIN_SOCKET)).unwrap());
         assert!(matches!(client.get("/").unwrap_err(), Failure::NoServer(_)));
     }
 
     #[test]
     fn a_server_that_hangs_up_is_no_answer() {
         let directory = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(directory.path().join(SOCKET)).unwrap();
+        let listener = UnixListener::bind(directory.path().join(ADMIN_SOCKET)).unwrap();
         let server = serve(listener, 4, "");
         let client = Client::new(directory.path().to_owned());
         let failure = client.get("/").unwrap_err();

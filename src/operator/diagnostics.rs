@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -112,7 +113,8 @@ impl Part {
         let mut name = file.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
         let path = file.with_file_name(name);
-        let made = File::create_new(&path);
+        // it holds configurations: for the owner, like the data directory
+        let made = File::options().write(true).create_new(true).mode(0o600).open(&path);
         made.map(|file| Part { path: path.clone(), file })
             .map_err(|source| Failure::File { file: path, source })
     }

@@ -43,7 +43,7 @@ pub(super) enum Taken {
 /// Why a configuration that is well written cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unusable {
-    #[error("inputs.0.server.{0}")]
+    #[error("inputs.0.server.ssl: {0}")]
     Tls(#[from] TlsError),
     #[error(transparent)]
     Own(#[from] OwnError),
@@ -71,6 +71,7 @@ impl<'a> Process<'a> {
         let loaded = match (self.read)() {
             Ok(loaded) => loaded,
             Err(errors) => {
+                self.watch_too(&errors.files);
                 for error in &errors.errors {
                     ::log::error!("the configuration stays as it is: {error}");
                 }
@@ -80,6 +81,12 @@ impl<'a> Process<'a> {
         warn(&loaded);
         self.remember_files(&loaded);
         let difference = Difference::between(&self.in_force, &loaded.config);
+        if let Some(file) = emptied(&loaded)
+            && !(difference.in_place.is_empty() && difference.at_start.is_empty())
+        {
+            ::log::error!("the configuration stays as it is: {} is empty", file.display());
+            return None;
+        }
         for key in &difference.at_start {
             ::log::warn!("{key} was changed: that takes effect with the next start");
         }
@@ -96,6 +103,9 @@ impl<'a> Process<'a> {
                 Some(reload)
             }
             Err(unusable) => {
+                let tls = tls(&difference.config, None);
+                let files: Vec<_> = tls.iter().flat_map(Certificates::files).map(PathBuf::from).collect();
+                self.watch_too(&files);
                 ::log::error!("the configuration stays as it is: {unusable}");
                 None
             }
@@ -142,6 +152,19 @@ impl<'a> Process<'a> {
         }
     }
 
+    /// What a configuration that cannot be used needs may come later than it.
+    fn watch_too(&mut self, files: &[PathBuf]) {
+        let before = self.files.len();
+        for file in files {
+            if !self.files.contains(file) {
+                self.files.push(file.clone());
+            }
+        }
+        if self.files.len() > before {
+            self.stamps = stamps(&self.files);
+        }
+    }
+
     /// Everything that can fail comes first.
     fn put_in_force(&mut self, difference: &Difference, alone: bool, now: Now) -> Result<Reload, Unusable> {
         let config = &difference.config;
@@ -173,6 +196,12 @@ pub(super) fn warn(loaded: &Loaded) {
         let level = if warning.origin == Origin::Agent { ::log::Level::Debug } else { ::log::Level::Warn };
         ::log::log!(level, "{warning}");
     }
+}
+
+/// A file without a byte is one that is being written, or that a full disk has left: not what an operator wants in force.
+fn emptied(loaded: &Loaded) -> Option<&PathBuf> {
+    let is_empty = |file: &PathBuf| std::fs::metadata(file).is_ok_and(|found| found.len() == 0);
+    loaded.source.as_ref().filter(|file| is_empty(file))
 }
 
 /// Our own certificate, made when it is first wanted.

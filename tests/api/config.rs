@@ -248,6 +248,10 @@ fn check_config_tells_what_is_wrong() {
     let (code, stdout, stderr) = run(&["check-config", "-E", "inputs.0.server.port=65536"]);
     assert_eq!(code, Some(1));
     assert!(format!("{stdout}{stderr}").contains("port"), "{stdout}{stderr}");
+    let long = format!("path.data={}", "x".repeat(120));
+    let (code, _, stderr) = run(&["check-config", "-E", &long]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("path.data") && stderr.contains("admin.sock"), "{stderr}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What an operator does with files: `agent diagnostics --output` and `file ..`.
 
+use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
 use serde_json::{Value, json};
@@ -36,6 +37,8 @@ fn diagnostics_are_ordered_awaited_checked_and_saved() {
     });
     assert_eq!(said.json()["size"], data.len());
     assert!(std::fs::read(&file).unwrap() == data);
+    let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "it holds configurations");
     let left = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
     assert!(left.into_iter().all(|name| !name.to_string_lossy().ends_with(".part")));
 }

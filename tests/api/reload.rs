@@ -54,7 +54,7 @@ fn another_limit_is_in_force_and_counts_those_who_are_parked() {
     let said = world.reload(limited, "read again");
     assert!(said.contains("inputs.0.server.limits"), "{said}");
     world.server.check_in(&other, &json!({ "status": "online" })).is_error(429, "MaxLimit");
-    world.reload("", "read again; in force");
+    world.reload("# no limit\n", "read again; in force");
     let mut parked = world.server.park(&other);
     let action = world.server.order_settings(&other.id, "debug");
     assert_eq!(parked.response().ok()["actions"][0]["id"], action);
@@ -195,6 +195,53 @@ fn a_file_that_changes_is_read_without_a_signal() {
     world.server.process.stderr.wait_for("the configuration was read again");
     world.server.ask(&Request::get("/api/status").header("X-Request-Id", "at-debug"));
     world.server.process.stderr.wait_for("at-debug");
+    world.still_parked();
+}
+
+#[test]
+fn a_certificate_that_comes_after_the_configuration_that_names_it_is_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::make(directory.path(), "late");
+    let pairs = ["one", "two"].map(|name| Pair::in_directory(directory.path(), name));
+    authority.issue("localhost", &pairs[0]);
+    let text = |pair: &Pair| {
+        let (certificate, key) = (pair.certificate.display(), pair.key.display());
+        format!("inputs:\n  - server:\n      ssl: {{certificate: {certificate}, key: {key}}}\n")
+    };
+    let world = World::start(&text(&pairs[0]), Options::trusting(&authority.file));
+    let said = world.reload(&text(&pairs[1]), "stays as it is");
+    assert!(said.contains("inputs.0.server.ssl: cannot read") && said.contains("two.crt"), "{said}");
+    authority.issue("localhost", &pairs[1]);
+    world.server.process.stderr.wait_for("in force: inputs.0.server.ssl");
+    world.still_parked();
+}
+
+#[test]
+fn a_secret_that_comes_after_the_configuration_that_names_it_is_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = directory.path().join("key-passphrase");
+    let authority = Authority::make(directory.path(), "secret");
+    let pair = Pair::in_directory(directory.path(), "one");
+    authority.issue("localhost", &pair);
+    let (certificate, key) = (pair.certificate.display(), pair.key.display());
+    let ssl = format!("certificate: {certificate}, key: {key}");
+    let text = |more: &str| format!("inputs:\n  - server:\n      ssl: {{{ssl}{more}}}\n");
+    let world = World::start(&text(""), Options::trusting(&authority.file));
+    let more = format!(", key_passphrase_path: {}", secret.display());
+    let said = world.reload(&text(&more), "stays as it is");
+    assert!(said.contains("key_passphrase_path"), "{said}");
+    fs::write(&secret, "not needed").unwrap();
+    world.server.process.stderr.wait_for("in force: inputs.0.server.ssl");
+    world.still_parked();
+}
+
+#[test]
+fn an_emptied_file_changes_nothing() {
+    let world = World::start("logging.level: debug\n", Options::plain());
+    let said = world.reload("", "stays as it is");
+    assert!(said.contains("fleet-server.yml is empty"), "{said}");
+    world.server.ask(&Request::get("/api/status").header("X-Request-Id", "still-at-debug"));
+    world.server.process.stderr.wait_for("still-at-debug");
     world.still_parked();
 }
 

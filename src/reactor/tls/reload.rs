@@ -1,5 +1,6 @@
 //! The server's certificates as they are now.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,11 @@ pub struct Certificates {
 }
 
 impl Certificates {
+    /// The files that settings name.
+    pub(crate) fn files(tls: &Tls) -> impl Iterator<Item = &Path> {
+        files(tls)
+    }
+
     /// Reads everything.
     pub fn read(tls: Tls) -> Result<Self, TlsError> {
         let stamps = Stamps::take(files(&tls));
