@@ -1,7 +1,7 @@
 //! Builds the parts from a configuration and runs them: the only place that knows them all.
 
 use std::io::{self, IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -67,6 +67,8 @@ pub enum ServeError {
 
 /// Admin socket in the data directory.
 pub(crate) const ADMIN_SOCKET: &str = "admin.sock";
+/// What fits everywhere: 103 bytes on macOS, 107 on Linux.
+const SOCKET_PATH_BYTES_MAX: usize = 103;
 /// The log's own queue gets so long at the end.
 const LOG_FLUSH_MAX: Duration = Duration::from_secs(1);
 
@@ -122,8 +124,28 @@ impl<'a> Parts<'a> {
         let mut open = OpenStore::open(config, clock.now().wall)?;
         let elastic = open.elastic();
         let close = Box::new(open.closer());
+        match Self::around(open, elastic, clock.now(), loaded, read, log) {
+            Ok(parts) => Ok(Parts { close, ..parts }),
+            Err(error) => {
+                // under an agent it is tried again: what waits for a cluster must not outlive this try
+                close();
+                Err(error)
+            }
+        }
+    }
+
+    /// All parts around an open store, which is closed by somebody else.
+    fn around(
+        open: OpenStore,
+        elastic: Option<Arc<Elastic>>,
+        now: Now,
+        loaded: &Loaded,
+        read: Read<'a>,
+        log: &Arc<LogHandle>,
+    ) -> Result<Self, ServeError> {
+        let config = &loaded.config;
         let OpenStore { store, watch, first_token, .. } = open;
-        let own = own_certificates(config, clock.now())?;
+        let own = own_certificates(config, now)?;
         let mut reactor = Reactor::new(settings(config, own.as_ref()))?;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)
@@ -139,7 +161,7 @@ impl<'a> Parts<'a> {
         }
         let workers = Workers { pool, log: Arc::clone(log), elastic: elastic.clone() };
         let process = Process::new(loaded, read, own, elastic, Arc::clone(log));
-        Ok(Parts { reactor, server, workers, process, close })
+        Ok(Parts { reactor, server, workers, process, close: Box::new(|| ()) })
     }
 }
 
@@ -172,13 +194,27 @@ fn settings(config: &Config, own: Option<&OwnCertificates>) -> Settings {
         external: Address { host: server.host.clone(), port: server.port },
         internal: (!server.listens_once())
             .then(|| Address { host: "localhost".into(), port: server.internal_port }),
-        admin_socket: Some(config.data_directory.join(ADMIN_SOCKET)),
+        admin_socket: admin_socket(config),
         metrics: metrics_door(config),
         tls: tls(config, own),
         bounds: bounds(config),
         // under an agent they are caught for the whole of its life, also while nothing is served
         signals: !config.under_agent,
     }
+}
+
+/// The operator's socket. An agent chooses the data directory, maybe too deep for the address of a socket: then the server
+/// serves without, since nobody could give it another one.
+fn admin_socket(config: &Config) -> Option<PathBuf> {
+    let path = config.data_directory.join(ADMIN_SOCKET);
+    if config.under_agent && path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
+        ::log::warn!(
+            "{} is too long for the address of a socket: there is none for operators",
+            path.display()
+        );
+        return None;
+    }
+    Some(path)
 }
 
 fn metrics_door(config: &Config) -> Option<MetricsDoor> {

@@ -31,8 +31,12 @@ struct World {
 
 impl World {
     fn start() -> Self {
+        World::with(&[])
+    }
+
+    fn with(settings: &[String]) -> Self {
         let controller = Controller::start();
-        let mut program = Program::start(&[]);
+        let mut program = Program::start(settings);
         program.say(&controller.startup());
         program.close();
         let stream = controller.check_in();
@@ -215,6 +219,16 @@ fn sigterm_before_anything_is_wanted_is_a_good_end_too() {
     let mut world = World::start();
     world.terminate();
     assert!(world.program.wait().success());
+}
+
+#[test]
+fn a_directory_too_deep_for_the_operators_socket_does_not_stop_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let deep = directory.path().join("d".repeat(100));
+    let mut world = World::with(&[format!("path.data={}", deep.display())]);
+    world.want(&json!({}), &nowhere());
+    world.listens(world.port);
+    world.program.stderr.wait_for("is too long for the address of a socket");
 }
 
 #[test]
