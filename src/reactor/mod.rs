@@ -58,10 +58,13 @@ const VISITS_PER_TURN_MAX: usize = 64;
 const HANDSHAKE_TIME_PER_TURN_MAX: Duration = Duration::from_millis(2);
 /// Ciphertext of an established connection that waits for company: one ticket (230 bytes) and little else.
 const HELD_BYTES_MAX: usize = 512;
-/// A lingering close ends after this time ...
-const LINGER_TIME_MAX: Duration = Duration::from_secs(2);
-/// ... or so many bytes.
-const LINGER_BYTES_MAX: u32 = 256 * 1024;
+/// A lingering close ends after so many bytes: a client that is refused early has sent the largest body, a chunk of a file,
+/// before it looks for the answer.
+const LINGER_BYTES_MAX: u32 = 8 * 1024 * 1024;
+/// It ends when a client does not send this much ...
+const LINGER_STEP_BYTES: u32 = 256 * 1024;
+/// ... in this time; whoever has nothing more to send has gone by then.
+const LINGER_STEP_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long the last ciphertext of a connection that is to be closed may wait for the peer.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Events taken from the system at once.

@@ -9,7 +9,7 @@ use super::core::{Called, Core, Hooks, Jobs, Reload};
 use super::network::{Network, Timer};
 use super::signals::Asked;
 use super::tls::Certificates;
-use super::{FILES_LOOKED_AT_EVERY, HOUR, LINGER_BYTES_MAX, LINGER_TIME_MAX, VISITS_PER_TURN_MAX};
+use super::{FILES_LOOKED_AT_EVERY, HOUR, LINGER_BYTES_MAX, LINGER_STEP_TIME_MAX, VISITS_PER_TURN_MAX};
 use crate::fleet::health::Standing;
 use crate::metrics::Figures;
 use crate::server::{ConnectionId, Effect, Event};
@@ -211,7 +211,7 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
         self.network.counts.release(connection);
         connection.phase = Phase::Lingering;
         connection.linger_bytes_left = LINGER_BYTES_MAX;
-        self.network.set_deadline(id, self.now.mono + LINGER_TIME_MAX);
+        self.network.set_deadline(id, self.now.mono + LINGER_STEP_TIME_MAX);
         self.network.enqueue(id);
         if known {
             self.tell(Event::Lost { connection: id });

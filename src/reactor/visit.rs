@@ -6,7 +6,7 @@ use super::connection::Closing;
 use super::core::{Core, Jobs};
 use super::socket::Moved;
 use super::turn::Turn;
-use super::{CLOSE_TIME_MAX, SLICES_MAX, VISIT_BYTES_MAX};
+use super::{CLOSE_TIME_MAX, LINGER_STEP_BYTES, LINGER_STEP_TIME_MAX, SLICES_MAX, VISIT_BYTES_MAX};
 use crate::server::{ConnectionId, Event};
 
 /// A record of TLS that may be a close_notify takes at most this (type, version, length, nonce, two bytes, tag).
@@ -141,7 +141,7 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
 
     /// Visits a connection that lingers: drops what comes.
     pub(super) fn drop_input(&mut self, id: ConnectionId) {
-        let mut budget = VISIT_BYTES_MAX;
+        let (mut budget, mut goes_on) = (VISIT_BYTES_MAX, false);
         let network = &mut *self.network;
         let Some(connection) = network.connections.get_mut(id) else { return };
         while connection.readable && budget > 0 {
@@ -149,15 +149,21 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
             let most = left.min(budget).min(network.buffers.read.len());
             let bytes = match connection.read(&mut network.buffers.read[..most]) {
                 Moved::Bytes(bytes) if bytes < left => bytes,
-                Moved::WouldBlock => return,
+                Moved::WouldBlock => break,
                 Moved::Bytes(_) | Moved::End | Moved::Broken => return self.lose(id),
             };
-            connection.linger_bytes_left -= u32::try_from(bytes).unwrap_or(connection.linger_bytes_left);
+            let before = connection.linger_bytes_left;
+            connection.linger_bytes_left -= u32::try_from(bytes).unwrap_or(before);
+            goes_on |= before / LINGER_STEP_BYTES != connection.linger_bytes_left / LINGER_STEP_BYTES;
             budget -= bytes.min(budget);
         }
-        if connection.broken {
+        let (broken, readable) = (connection.broken, connection.readable);
+        if goes_on {
+            self.network.set_deadline(id, self.now.mono + LINGER_STEP_TIME_MAX);
+        }
+        if broken {
             self.lose(id);
-        } else if connection.readable {
+        } else if readable {
             self.network.enqueue(id);
         }
     }

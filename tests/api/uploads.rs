@@ -208,6 +208,21 @@ fn another_agent_s_upload_is_nobody_else_s_business() {
 }
 
 #[test]
+fn a_stranger_that_sends_a_whole_chunk_before_it_looks_reads_why_it_is_refused() {
+    for options in [Options::plain(), Options::default()] {
+        let server = Server::with(options);
+        let (agent, other) = (server.enrol(), server.enrol());
+        let upload_id = server.begin_upload(&agent, "x", CHUNK);
+        let request = other.chunk(&upload_id, 0, &content(CHUNK));
+        for _ in 0..5 {
+            let mut connection = server.connect();
+            connection.send(request.bytes());
+            connection.response().is_error(403, "ErrAgentIdentity");
+        }
+    }
+}
+
+#[test]
 fn an_upload_that_nobody_began_is_unknown_to_those_who_may_ask() {
     let (server, agent) = plain();
     server.ask(&agent.chunk("unknown", 0, b"a")).is_error(400, "ErrInvalidFileID");

@@ -84,8 +84,8 @@ fn a_lingering_close_lets_the_peer_finish_sending() {
     running.command(Command::Show(7));
     running.command(Command::Close(id, true));
     assert_eq!(running.wait_lost(), id);
-    // unread bytes would make a plain close a reset, and the answer would be lost to it
-    stream.write_all(&[0; 10_000]).unwrap();
+    // unread bytes would make a plain close a reset, and the answer would be lost to it: as much as a chunk of a file
+    stream.write_all(&vec![0; 5 * 1024 * 1024]).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     assert_eq!(answer, b"xxxxxxx");
@@ -99,7 +99,7 @@ fn a_lingering_close_does_not_read_for_ever() {
     running.command(Command::Close(id, true));
     running.wait_lost();
     let chunk = [0; 64 * 1024];
-    // far more than 256 KiB and the socket's buffers hold: at last the peer is gone
+    // far more than 8 MiB and the socket's buffers hold: at last the peer is gone
     assert!((0..1_000).any(|_| stream.write_all(&chunk).is_err()));
 }
 
