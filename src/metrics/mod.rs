@@ -11,16 +11,16 @@ use std::time::Duration;
 
 pub use family::{Family, Kind, Sample, Value};
 pub use histogram::{BOUNDS, Histogram};
-pub use text::render;
+pub use text::{render, render_prometheus};
 
 /// What has happened since the start.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// Requests begun.
     pub requests: u64,
-    /// Requests answered with less than 400.
+    /// Requests answered with less than 400, and messages on WebSockets with what was asked for.
     pub succeeded: u64,
-    /// Requests answered with 400 or more.
+    /// Requests answered with 400 or more, and messages on WebSockets with an error.
     pub failed: u64,
     /// Requests refused by a limit.
     pub refused: u64,

@@ -1,5 +1,4 @@
-//! Families as text: OpenMetrics 1.0, which an older reader of Prometheus' text takes as well, since only types that it
-//! knows occur.
+//! Families as text: OpenMetrics 1.0, and from it Prometheus' older text, in which the lines about a counter name its samples.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -22,6 +21,38 @@ pub fn render(families: Vec<Family>) -> String {
     // a String takes whatever is written
     let _ = text::encode(&mut rendered, &registry);
     rendered
+}
+
+/// The same for readers of Prometheus' text 0.0.4, to whom a counter's name has its end everywhere, and whose text has none.
+pub fn render_prometheus(families: Vec<Family>) -> String {
+    let text = render(families);
+    let mut older = String::with_capacity(text.len() + text.len() / 8);
+    let mut help = "";
+    for line in text.lines().filter(|line| *line != "# EOF") {
+        // its kind stands in the line after it
+        if line.starts_with("# HELP ") {
+            help = line;
+            continue;
+        }
+        let counter = line.strip_prefix("# TYPE ").and_then(|rest| rest.strip_suffix(" counter"));
+        let lines = match counter {
+            Some(name) => {
+                let told = help.strip_prefix("# HELP ").and_then(|rest| rest.strip_prefix(name));
+                let told = told.unwrap_or_default();
+                [
+                    format!("# HELP {name}{COUNTER_END}{told}").into(),
+                    format!("# TYPE {name}{COUNTER_END} counter").into(),
+                ]
+            }
+            None => [Cow::Borrowed(std::mem::take(&mut help)), Cow::Borrowed(line)],
+        };
+        help = "";
+        for line in lines.iter().filter(|line| !line.is_empty()) {
+            older.push_str(line);
+            older.push('\n');
+        }
+    }
+    older
 }
 
 #[derive(Debug)]
@@ -108,6 +139,24 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
         assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+
+    #[test]
+    fn the_older_text_calls_a_counter_by_the_name_of_its_samples() {
+        let text = render_prometheus(vec![
+            Family::counter("a_total", "Some.").each("route", [("x", 1_u64)]),
+            Family::gauge("b", "Many.").only(7_u64),
+        ]);
+        let lines = [
+            "# HELP a_total Some.",
+            "# TYPE a_total counter",
+            "a_total{route=\"x\"} 1",
+            "# HELP b Many.",
+            "# TYPE b gauge",
+            "b 7",
+        ];
+        assert_eq!(text.lines().collect::<Vec<_>>(), lines);
+        assert!(text.ends_with('\n'));
     }
 
     #[test]

@@ -96,18 +96,14 @@ fn file(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect(path)
 }
 
-/// Name and type of each metric that a server exports which has seen a little of everything. A counter is told with its end.
+/// Name and type of each metric that a server exports which has seen a little of everything.
 fn exported() -> BTreeSet<(String, String)> {
     let (server, port) = on_a_port();
     let agent: Agent = server.settled();
     server.ask(&agent.acks(&[event("policy:default:1", &agent)])).ok();
     let text = scrape(port);
     let types = text.0.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
-    let with_end = types.map(|(name, kind)| {
-        let end = if kind == "counter" { "_total" } else { "" };
-        (format!("{name}{end}"), kind.to_owned())
-    });
-    with_end.collect()
+    types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
 }
 
 /// The rows of the tables in docs/metrics.md. A name may hold `ROUTE`, which stands for each route of the Go server.

@@ -12,7 +12,7 @@ use crate::api::ApiError;
 use crate::fleet::Fleet;
 use crate::http::{RequestHead, Response};
 use crate::metrics::process::Process;
-use crate::metrics::{Family, Figures, render};
+use crate::metrics::{Family, Figures, render, render_prometheus};
 use crate::task::{Cx, Handler, Outcome};
 use crate::time::Now;
 use crate::version::STACK_VERSION;
@@ -51,12 +51,12 @@ async fn answer(cx: &Cx, head: &RequestHead) -> Response {
         "/metrics" => {
             let families = at_this_moment(cx, |moment| families(&moment)).await;
             let known = head.header("accept").any(|accepted| contains(accepted, OPEN_METRICS));
-            let kind = if known {
-                format!("{OPEN_METRICS}; version=1.0.0; charset=utf-8").into()
+            if known {
+                let kind = format!("{OPEN_METRICS}; version=1.0.0; charset=utf-8");
+                Response::new(200, render(families)).header("Content-Type", kind)
             } else {
-                std::borrow::Cow::Borrowed(PROMETHEUS)
-            };
-            Response::new(200, render(families)).header("Content-Type", kind)
+                Response::new(200, render_prometheus(families)).header("Content-Type", PROMETHEUS)
+            }
         }
         // what Beats show there the server has none of
         _ => shown(&serde_json::json!({}), head),
