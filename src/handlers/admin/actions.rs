@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::error::Refusal;
 use super::targets::Targets;
+use crate::handlers::unenroll as leave;
 use crate::model::{Action, Agent, Patch, raw};
 use crate::store::{Operation, StoreError};
 use crate::task::Cx;
@@ -16,6 +17,9 @@ use crate::time::Timestamp;
 const LIVES: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// But a request for diagnostics for three hours.
 const DIAGNOSTICS_LIVE: Duration = Duration::from_secs(3 * 60 * 60);
+
+/// The end of an agent.
+pub(super) const UNENROLL: &str = "UNENROLL";
 
 /// What agents are to do.
 #[derive(Clone, Debug)]
@@ -49,11 +53,22 @@ impl Order {
     }
 }
 
-/// Writes the order for all targets, a document a page under one action id, which is returned.
-pub(super) async fn issue(cx: &Cx, order: Arc<Order>, mut targets: Targets) -> Result<String, Refusal> {
+/// Writes the order for all targets, a document a page under one action id, which is returned. Collectors take no orders: they
+/// can only be unenrolled, and are at once; `None` if there was nobody else.
+pub(super) async fn issue(
+    cx: &Cx,
+    order: Arc<Order>,
+    mut targets: Targets,
+) -> Result<Option<String>, Refusal> {
     let action_id = cx.fleet(|fleet| fleet.uuid());
-    let mut count = 0;
-    while let Some(mut agents) = targets.next(cx).await? {
+    let (mut count, mut ended) = (0, 0);
+    while let Some(agents) = targets.next(cx).await? {
+        let (collectors, mut agents): (Vec<Agent>, Vec<Agent>) =
+            agents.into_iter().partition(|agent| agent.kind == Agent::COLLECTOR);
+        for collector in collectors.iter().filter(|_| order.kind == UNENROLL) {
+            leave::unenroll(cx, collector).await?;
+            ended += 1;
+        }
         agents.retain(|agent| !order.is_done(agent));
         if agents.is_empty() {
             continue;
@@ -62,11 +77,12 @@ pub(super) async fn issue(cx: &Cx, order: Arc<Order>, mut targets: Targets) -> R
         write(cx, &order, &action_id, agents.into_iter().map(|agent| agent.id).collect()).await?;
     }
     match count {
+        0 if ended > 0 => Ok(None),
         0 if order.kind == "POLICY_REASSIGN" => {
             Err(Refusal::BadRequest("every agent selected is on that policy already".into()))
         }
         0 => Err(Refusal::BadRequest("no active agent is selected".into())),
-        _ => Ok(action_id),
+        _ => Ok(Some(action_id)),
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::actions::{Order, issue};
+use super::actions::{Order, UNENROLL, issue};
 use super::error::Refusal;
 use super::targets::{Selection, Targets};
 use super::{Answered, BODY_BYTES_MAX, answer, body, facts, read};
@@ -86,8 +86,13 @@ async fn carry_out(cx: Cx, request: Request, wish: impl Wish) -> Answered {
         facts::policy(&cx, policy_id).await?;
     }
     let targets = Targets::find(&cx, request.id, selection).await?;
-    let action_id = issue(&cx, order, targets).await?;
-    answer(&json!({ "actionId": action_id }))
+    if order.kind != UNENROLL {
+        targets.refuse_collectors()?;
+    }
+    match issue(&cx, order, targets).await? {
+        Some(action_id) => answer(&json!({ "actionId": action_id })),
+        None => answer(&json!({})),
+    }
 }
 
 #[derive(Deserialize)]
@@ -152,7 +157,7 @@ impl Wish for Unenroll {
     fn order(self, now: Timestamp) -> Result<(Order, Option<Selection>), Refusal> {
         let mark =
             Patch::new().set("unenrollment_started_at", now.rfc3339()).set("updated_at", now.rfc3339());
-        Ok((Order::new("UNENROLL", None, mark), self.agents))
+        Ok((Order::new(UNENROLL, None, mark), self.agents))
     }
 }
 

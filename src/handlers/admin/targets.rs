@@ -51,6 +51,18 @@ impl Targets {
         }
     }
 
+    /// An error if a collector is named, which takes no orders. Those of a policy are left out later.
+    pub(super) fn refuse_collectors(&self) -> Result<(), Refusal> {
+        let Targets::Agents(agents) = self else { return Ok(()) };
+        match agents.iter().find(|agent| agent.kind == Agent::COLLECTOR) {
+            Some(agent) => Err(Refusal::BadRequest(format!(
+                "agent {} is an OpenTelemetry collector, which takes no orders",
+                agent.id
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// The next page of active agents, which may be empty; `None` at the end.
     pub(super) async fn next(&mut self, cx: &Cx) -> Result<Option<Vec<Agent>>, Refusal> {
         let mut agents = match self {

@@ -1,6 +1,7 @@
 //! Actions: written, delivered, followed, cancelled.
 
 use super::*;
+use crate::model::raw::raw;
 use crate::model::{Action, ActionResult, ApiKey};
 use crate::store::{Answer, Operation, StoreError};
 
@@ -315,4 +316,47 @@ fn actions_are_listed_newest_first() {
             .refused(404, "GET", "/api/fleet/agents/action_status?actionId=none", "")
             .contains("no action none")
     );
+}
+
+/// The same with a collector on the policy `p`.
+fn with_collector() -> World {
+    let mut world = world();
+    let document = raw(
+        &json!({"active": true, "type": "OPAMP", "policy_id": "p", "policy_revision_idx": 1, "agent": {"id": "o", "version": "1"},
+        "last_checkin": "2027-01-15T08:00:00Z", "last_checkin_status": "online"}),
+    );
+    world.ask(Operation::CreateAgent { agent: "o".into(), document });
+    world
+}
+
+#[test]
+fn a_collector_takes_no_orders() {
+    let mut world = with_collector();
+    for (order, body) in [
+        ("upgrade", r#"{"version":"9.1.0"}"#),
+        ("reassign", r#"{"policy_id":"q"}"#),
+        ("request_diagnostics", "{}"),
+        ("actions", r#"{"action":{"type":"SETTINGS","data":{"log_level":"debug"}}}"#),
+    ] {
+        let message = world.refused(400, "POST", &format!("/api/fleet/agents/o/{order}"), body);
+        assert!(message.contains("agent o is an OpenTelemetry collector"), "{message}");
+    }
+    world.refused(400, "POST", "/api/fleet/agents/bulk_upgrade", r#"{"version":"9.1.0","agents":["a","o"]}"#);
+    // of a policy the others get it
+    let body = json!({"version": "9.1.0", "agents": "policy_id:p"});
+    let answer = world.well("POST", "/api/fleet/agents/bulk_upgrade", body);
+    assert_eq!(document(&mut world, &answer).agents, ["a", "b"]);
+    assert_eq!(agent_status(&mut world, "o"), "online");
+}
+
+#[test]
+fn a_collector_is_unenrolled_at_once() {
+    let mut world = with_collector();
+    assert_eq!(world.well("POST", "/api/fleet/agents/o/unenroll", json!({})), json!({}));
+    assert!(!world.agent("o").active);
+    let mut world = with_collector();
+    let body = json!({"agents": "policy_id:p"});
+    let answer = world.well("POST", "/api/fleet/agents/bulk_unenroll", body);
+    assert_eq!(document(&mut world, &answer).agents, ["a", "b"]);
+    assert!(!world.agent("o").active && world.agent("a").active);
 }
