@@ -52,7 +52,7 @@ impl Operation {
     ];
 
     /// Name for metrics and logs.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Operation::Status => "status",
             Operation::Enroll => "enroll",

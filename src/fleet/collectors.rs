@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use prost::Message;
+
 use super::render::Offer;
+use crate::api::opamp::Failure;
 use crate::connection::ConnectionId;
 use crate::model::EnrollmentToken;
 
@@ -38,6 +41,21 @@ pub struct Told {
     pub offer: Option<Arc<Offer>>,
     /// Who spoke; `None` if nobody knows or it has said good-bye.
     pub collector: Option<Collector>,
+    /// Why the message came to nothing, if it did.
+    pub failure: Option<Failure>,
+}
+
+impl Told {
+    /// The answer to a message that came to nothing.
+    pub fn failed(failure: Failure, instance_uid: Vec<u8>) -> Self {
+        let message = failure.answer(instance_uid).encode_to_vec();
+        Told { message, offer: None, collector: None, failure: Some(failure) }
+    }
+
+    /// Bytes of the whole.
+    pub fn bytes(&self) -> usize {
+        self.message.len() + self.offer.as_ref().map_or(0, |offer| offer.message.len())
+    }
 }
 
 /// Connections of collectors that take a configuration, by the policy of their token.

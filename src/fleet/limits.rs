@@ -107,6 +107,11 @@ impl Admission {
         Ok(())
     }
 
+    /// Whether the route's rate lets another message in, on a connection that counts as one request.
+    pub fn paces(&mut self, listener: Listener, operation: Operation, now: Duration) -> bool {
+        self.gates.get_mut(&(listener.index(), operation)).is_none_or(|gate| gate.bucket.take(now))
+    }
+
     /// Counts a request out.
     pub fn leave(&mut self, listener: Listener, operation: Option<Operation>) {
         let door = listener.index();

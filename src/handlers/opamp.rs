@@ -60,7 +60,7 @@ pub async fn message(cx: Cx, token: Arc<EnrollmentToken>, mut message: Vec<u8>) 
         Ok(report) => answer(&cx, &token, report).await,
         Err(error) => {
             ::log::info!("a message of a collector is refused: {error}");
-            failed(Failure::Unreadable, Vec::new())
+            Told::failed(Failure::Unreadable, Vec::new())
         }
     };
     told.message.insert(0, MESSAGE_HEADER);
@@ -104,8 +104,10 @@ async fn over_http(cx: &Cx, head: &RequestHead, token: &EnrollmentToken) -> Resu
         bare(400)
     })?;
     let told = answer(cx, token, report).await;
-    let bytes = told.message.len() + told.offer.as_ref().map_or(0, |offer| offer.message.len());
-    let compresses = accepts_gzip(head.header("accept-encoding")) && bytes <= COMPRESSED_BYTES_MAX;
+    if let Some(failure) = told.failure {
+        cx.fleet(|fleet| fleet.counters.told_error(Route::OpAmp.name(), failure.name()));
+    }
+    let compresses = accepts_gzip(head.header("accept-encoding")) && told.bytes() <= COMPRESSED_BYTES_MAX;
     if !compresses || cx.fleet(|fleet| fleet.config.server.compression_level == 0) {
         return Ok(response(200, body_of(told)));
     }
@@ -129,17 +131,13 @@ async fn read(cx: &Cx, message: Vec<u8>) -> Result<Box<Report>, Unreadable> {
     read.unwrap_or(Err(Unreadable::Garbled))
 }
 
-fn failed(failure: Failure, instance_uid: Vec<u8>) -> Told {
-    Told { message: failure.answer(instance_uid).encode_to_vec(), offer: None, collector: None }
-}
-
 /// The answer to a message (opamp.md, "Message").
 async fn answer(cx: &Cx, token: &EnrollmentToken, report: Box<Report>) -> Told {
     let instance_uid = report.instance_uid.clone();
     // boxed: it is more than all the rest
     match Box::pin(answer_well(cx, token, report)).await {
         Ok(told) => told,
-        Err(failure) => failed(failure, instance_uid),
+        Err(failure) => Told::failed(failure, instance_uid),
     }
 }
 
@@ -155,9 +153,10 @@ async fn answer_well(cx: &Cx, token: &EnrollmentToken, report: Box<Report>) -> R
         Some(known) if !report.requests_uid => (known, false),
         known => enrolled(cx, token, &report, id, known).await?,
     };
-    let offer = offer_for(cx, token, &report);
-    update(cx, &agent, &report, offer.is_some()).await?;
-    Ok(told(&agent, is_new, &report, offer))
+    let is_offered = offer_for(cx, token, &report).is_some();
+    update(cx, &agent, &report, is_offered).await?;
+    // a newer one may have come meanwhile, and is pushed to nobody who is being answered
+    Ok(told(&agent, is_new, &report, offer_for(cx, token, &report)))
 }
 
 /// 2. The collector of that id, if there is one.
@@ -184,7 +183,7 @@ async fn say_goodbye(cx: &Cx, agent: Box<Agent>) -> Result<(), Failure> {
 
 fn goodbye(instance_uid: Vec<u8>) -> Told {
     let answer = ServerToAgent { instance_uid, ..ServerToAgent::default() };
-    Told { message: answer.encode_to_vec(), offer: None, collector: None }
+    Told { message: answer.encode_to_vec(), offer: None, collector: None, failure: None }
 }
 
 /// 5. A collector that nobody knows, or one that wants another name: its document, and whether that was made just now.
@@ -312,7 +311,7 @@ fn told(agent: &Agent, is_new: bool, report: &Report, offer: Option<Arc<Offer>>)
     };
     let offer = offer.filter(|offer| !has(offer));
     let message = with_offer(&answer, offer.as_ref().map(|offer| offer.message.len()));
-    Told { message, offer, collector: Some(collector) }
+    Told { message, offer, collector: Some(collector), failure: None }
 }
 
 /// The message, encoded with its header, that brings a configuration to a collector which did not ask.

@@ -59,7 +59,7 @@ pub struct Counters {
 pub struct Route {
     /// Requests begun.
     pub requests: u64,
-    /// Answered with 400 or more.
+    /// Answered with 400 or more, or with an error on a WebSocket.
     pub failed: u64,
     /// Clients that went away before their answer.
     pub dropped: u64,
@@ -117,6 +117,25 @@ impl Counters {
     /// The counters of a route.
     pub fn route(&mut self, name: &'static str) -> &mut Route {
         self.routes.entry(name).or_default()
+    }
+
+    /// An answer tells an error of this name.
+    pub fn told_error(&mut self, route: &'static str, error: &'static str) {
+        *self.errors.entry((route, error)).or_default() += 1;
+    }
+
+    /// A message on a WebSocket of this route is answered with so many bytes, and with the error of this name if it came to
+    /// nothing.
+    pub fn message_answered(&mut self, route: &'static str, bytes: usize, error: Option<&'static str>) {
+        self.route(route).body_out_bytes += bytes as u64;
+        match error {
+            None => self.succeeded += 1,
+            Some(error) => {
+                self.failed += 1;
+                self.route(route).failed += 1;
+                self.told_error(route, error);
+            }
+        }
     }
 
     /// Whatever a limit refused on a listener of agents for want of places.

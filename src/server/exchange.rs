@@ -160,7 +160,7 @@ impl Exchange {
         }
         route.failed += 1;
         counters.failed += 1;
-        *counters.errors.entry((name, response.error_name())).or_default() += 1;
+        counters.told_error(name, response.error_name());
     }
 
     /// The answer after which the connection speaks another protocol: the request counts until that ends.

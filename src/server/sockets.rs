@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::opamp::{Failure, MESSAGE_HEADER};
 use crate::api::route::Operation;
 use crate::connection::ConnectionId;
 use crate::fleet::collectors::{Collector, Told, Upgrade};
@@ -19,6 +20,8 @@ use super::body::Share;
 use super::connections::Stage;
 use super::{Effect, Server};
 
+/// The route of all WebSockets, as metrics name it.
+const OPAMP: &str = Operation::OpAmp.name();
 /// Collectors that are told of a new configuration in one turn, so that the loop looks at its sockets in between.
 const PUSHES_PER_TURN_MAX: usize = 64;
 
@@ -69,7 +72,8 @@ impl Server {
 
     /// Takes frames until a message is whole and being answered, or nothing more can be taken.
     pub(super) fn take_frames(&mut self, id: ConnectionId, rest: &mut &[u8]) {
-        let message_bytes_max = self.config.server.limits.routes.opamp.body_bytes_max;
+        // with the byte that stands before it
+        let message_bytes_max = self.config.server.limits.routes.opamp.body_bytes_max.saturating_add(1);
         loop {
             let Some(connection) = self.connections.get_mut(id) else { return };
             let Some(socket) = connection.socket.as_mut() else { return };
@@ -117,14 +121,31 @@ impl Server {
             return self.close_socket(id, CloseCode::Again);
         }
         let token = socket.token.clone();
-        let counters = &mut self.fleet_mut().counters;
-        counters.requests += 1;
-        let route = counters.route(Operation::OpAmp.name());
+        let (now, listener) = (self.now.mono, connection.listener);
+        let fleet = self.fleet_mut();
+        fleet.counters.requests += 1;
+        let route = fleet.counters.route(OPAMP);
         route.requests += 1;
         route.body_in_bytes += message.len() as u64;
+        if !fleet.admission.paces(listener, Operation::OpAmp, now) {
+            route.refused_rate += 1;
+            fleet.counters.refused += 1;
+            return self.refuse_message(id);
+        }
         let task = self.spawn(Some(id), |cx| Box::pin(opamp::message(cx, token, message)));
         if let Some(task) = self.tasks.get_mut(task) {
             task.body = Some(share);
+        }
+    }
+
+    /// Too many messages come. Whoever spoke before is known still.
+    fn refuse_message(&mut self, id: ConnectionId) {
+        let mut told = Told::failed(Failure::Rate, Vec::new());
+        told.message.insert(0, MESSAGE_HEADER);
+        self.fleet_mut().counters.message_answered(OPAMP, told.bytes(), told.failure.map(Failure::name));
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        if let Some(socket) = &mut connection.socket {
+            socket.websocket.send([Segment::Owned(told.message)]);
         }
     }
 
@@ -147,7 +168,7 @@ impl Server {
 
     fn answer_message(&mut self, id: ConnectionId, told: Told) {
         let fleet = self.fleet.as_deref_mut().expect("the fleet is here while no task is polled");
-        fleet.counters.succeeded += 1;
+        fleet.counters.message_answered(OPAMP, told.bytes(), told.failure.map(Failure::name));
         let Some(socket) = self.connections.get_mut(id).and_then(|connection| connection.socket.as_mut())
         else {
             return;
@@ -263,6 +284,8 @@ impl Server {
         }
         collector.config_hash = offer.hash.to_vec();
         let message = opamp::push(collector, &offer);
+        let route = fleet.counters.route(OPAMP);
+        route.body_out_bytes += (message.len() + offer.message.len()) as u64;
         socket.websocket.send([Segment::Owned(message), Segment::Shared(offer.message.clone())]);
         self.write_frames(id);
     }

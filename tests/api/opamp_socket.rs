@@ -100,7 +100,7 @@ fn what_breaks_the_protocol_ends_the_socket_with_the_code_for_it() {
     let server = plain();
     let large = &frame(FINAL | BINARY, &vec![0; 70_000])[..14];
     let mut too_large = large.to_vec();
-    too_large[2..10].copy_from_slice(&(3_u64 * 1024 * 1024 + 1).to_be_bytes());
+    too_large[2..10].copy_from_slice(&(3_u64 * 1024 * 1024 + 2).to_be_bytes());
     for (bytes, code) in [
         (vec![FINAL | BINARY, 1, 0], 1002),
         (frame(FINAL | 0x40 | BINARY, b"\0"), 1002),

@@ -27,6 +27,8 @@ pub enum Failure {
     Enroll,
     /// The store did not take what it said, or that was no configuration.
     Update,
+    /// More messages come than `opamp_limit` lets in; only over a WebSocket, else it is a 429.
+    Rate,
 }
 
 impl Failure {
@@ -47,6 +49,21 @@ impl Failure {
             Failure::Search => (Self::UNAVAILABLE, "agent search failed"),
             Failure::Enroll => (Self::UNAVAILABLE, "failed to enroll agent"),
             Failure::Update => (Self::UNAVAILABLE, "failed to update agent"),
+            Failure::Rate => (Self::UNAVAILABLE, "too many messages"),
+        }
+    }
+
+    /// What metrics call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Failure::Unreadable => "CollectorUnreadable",
+            Failure::InstanceUid => "CollectorInstanceUid",
+            Failure::AnotherKind => "CollectorAnotherKind",
+            Failure::UnknownDisconnects => "CollectorUnknownDisconnects",
+            Failure::Search => "CollectorSearch",
+            Failure::Enroll => "CollectorEnroll",
+            Failure::Update => "CollectorUpdate",
+            Failure::Rate => "RateLimit",
         }
     }
 

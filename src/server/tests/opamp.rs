@@ -234,6 +234,21 @@ fn a_new_configuration_is_pushed_to_those_who_have_another() {
 }
 
 #[test]
+fn a_configuration_that_comes_while_a_message_is_answered_is_in_the_answer() {
+    let (mut world, token) = World::with_policy();
+    let connection = world.socket(&token);
+    // one of which nobody knows yet that it takes a configuration, then one that is known
+    for revision in 2..4 {
+        world.held.insert(Lane::Write);
+        world.send(connection, &framed(&message()));
+        world.offer(i64::from(revision), revision);
+        world.release();
+        let told = world.told(connection);
+        assert!(told.len() == 1 && told[0].remote_config.is_some(), "{revision}: {told:?}");
+    }
+}
+
+#[test]
 fn a_collector_that_takes_nothing_is_told_when_it_does_again() {
     let (mut world, token) = World::with_policy();
     let connection = world.socket(&token);
@@ -248,6 +263,73 @@ fn a_collector_that_takes_nothing_is_told_when_it_does_again() {
     assert_eq!(told.len(), 2, "the first and the newest");
     world.offer(4, 2);
     assert!(world.told(connection).is_empty());
+}
+
+#[test]
+fn a_message_over_a_socket_may_be_as_large_as_one_over_http() {
+    let bytes = message().encoded_len();
+    let mut world = World::with(|config| {
+        config.server.limits.routes.opamp.body_bytes_max = bytes as u64;
+    });
+    world.revise("p", 1);
+    let token = world.token("p");
+    assert_eq!(world.tell_http(&token, &message()).0, 200);
+    let connection = world.socket(&token);
+    world.send(connection, &framed(&message()));
+    assert_eq!(world.told(connection).len(), 1);
+    let longer = AgentToServer { sequence_num: 1, ..message() };
+    world.send(connection, &framed(&longer));
+    assert_eq!(world.take_written(connection), [0x88, 2, 3, 241]);
+}
+
+#[test]
+fn messages_over_a_socket_keep_to_the_rate_of_the_route() {
+    let mut world = World::with(|config| {
+        let limit = &mut config.server.limits.routes.opamp;
+        (limit.interval, limit.burst) = (Duration::from_secs(60), 2);
+    });
+    world.revise("p", 1);
+    let token = world.token("p");
+    // the socket itself is one
+    let connection = world.socket(&token);
+    world.send(connection, &[framed(&message()), framed(&message())].concat());
+    let told = world.told(connection);
+    assert!(told[0].error_response.is_none());
+    let error = told[1].error_response.clone().unwrap();
+    assert_eq!((error.kind, error.retry_info.is_some()), (2, true));
+    assert_eq!(world.count("CheckIn"), 1);
+    assert_eq!(world.server.fleet().counters.routes["opAMP"].refused_rate, 1);
+    // and it stays
+    world.pass(Duration::from_secs(61));
+    world.send(connection, &framed(&message()));
+    assert!(world.told(connection)[0].error_response.is_none());
+}
+
+#[test]
+fn messages_over_a_socket_are_counted_with_what_became_of_them() {
+    let (mut world, token) = World::with_policy();
+    let connection = world.socket(&token);
+    let before = world.server.fleet().counters.clone();
+    world.send(connection, &framed(&message()));
+    world.send(connection, &frame(b"garbage"));
+    let counters = world.server.fleet().counters.clone();
+    assert_eq!((counters.succeeded, counters.failed), (before.succeeded + 1, before.failed + 1));
+    let errors: Vec<_> = counters.errors.keys().map(|(_, error)| *error).collect();
+    assert_eq!(errors, ["CollectorUnreadable"]);
+    let written = world.take_written(connection).len() as u64;
+    let sent = |world: &World| world.server.fleet().counters.routes["opAMP"].body_out_bytes;
+    // without the two headers of two bytes each
+    assert_eq!(sent(&world), written - 4);
+    world.send(connection, &framed(&message()));
+    world.take_written(connection);
+    let before = sent(&world);
+    world.offer(2, 1);
+    let pushed = world.take_written(connection).len() as u64;
+    assert!(pushed > 4 && sent(&world) == before + pushed - 2, "a push is counted");
+    // over HTTP an error of that kind is a 200, and told by its name
+    let odd = AgentToServer { instance_uid: vec![1], ..message() };
+    assert_eq!(world.tell_http(&token, &odd).0, 200);
+    assert!(world.server.fleet().counters.errors.keys().any(|(_, error)| *error == "CollectorInstanceUid"));
 }
 
 #[test]
