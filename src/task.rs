@@ -62,8 +62,10 @@ pub enum Ask {
     Figures,
     /// Give more of the answer's body, and say whether it was written.
     Send(Segment),
-    /// A place of this kind, until the task ends or gives it back.
-    Enter(Place),
+    /// Whether what was given of the answer was written at last.
+    Written,
+    /// A place of this kind for this client, until the task ends or gives it back.
+    Enter(Place, Arc<str>),
     /// The place is given back.
     Leave,
 }
@@ -75,6 +77,18 @@ pub enum Place {
     Upload,
     /// A chunk on its way to a client.
     Delivery,
+}
+
+/// What became of what a task gave its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was written whole.
+    Written,
+    /// It was not; there is no client any more.
+    Lost,
+    /// It is still on its way, and others wait for the place that the task holds: it is to give it back. Nobody without a place
+    /// is told this.
+    Pending,
 }
 
 /// What an errand brings, for all who asked for it.
@@ -90,8 +104,8 @@ pub enum Reply {
     Work(Option<Box<dyn Any + Send>>),
     /// Of [`Ask::Errand`]; `None` if it panicked.
     Errand(Option<Shared>),
-    /// Of [`Ask::Respond`] and [`Ask::Send`]: whether it was written whole.
-    Responded(bool),
+    /// Of [`Ask::Respond`], [`Ask::Send`] and [`Ask::Written`].
+    Responded(Fate),
     /// Of [`Ask::Figures`].
     Figures(Box<Figures>),
     /// Of [`Ask::Enter`]: whether there was a place in time. Of [`Ask::Leave`], always.
@@ -186,10 +200,7 @@ impl Cx {
 
     /// Gives the answer; whether all of it was written.
     pub async fn respond(&self, response: Response) -> bool {
-        match self.ask(Ask::Respond(response)).await {
-            Reply::Responded(written) => written,
-            _ => unreachable!("the executor answers what was asked"),
-        }
+        self.fate(Ask::Respond(response)).await == Fate::Written
     }
 
     /// What the loop, the core and the process can say of themselves.
@@ -200,23 +211,31 @@ impl Cx {
         }
     }
 
-    /// Gives the head of an answer whose body follows in [`Cx::send`]; whether it was written.
-    pub async fn begin(&self, response: Response) -> bool {
-        self.respond(response).await
+    /// Gives the head of an answer whose body follows in [`Cx::send`]; what became of it.
+    pub async fn begin(&self, response: Response) -> Fate {
+        self.fate(Ask::Respond(response)).await
     }
 
-    /// Gives more of the answer's body, once the client has taken what came before; whether it was written. After `false`
-    /// there is no client any more.
-    pub async fn send(&self, segment: Segment) -> bool {
-        match self.ask(Ask::Send(segment)).await {
-            Reply::Responded(written) => written,
+    /// Gives more of the answer's body, once the client has taken what came before; what became of it.
+    pub async fn send(&self, segment: Segment) -> Fate {
+        self.fate(Ask::Send(segment)).await
+    }
+
+    /// Waits for what was still on its way; whether it was written.
+    pub async fn written(&self) -> bool {
+        self.fate(Ask::Written).await == Fate::Written
+    }
+
+    async fn fate(&self, ask: Ask) -> Fate {
+        match self.ask(ask).await {
+            Reply::Responded(fate) => fate,
             _ => unreachable!("the executor answers what was asked"),
         }
     }
 
-    /// Waits for a place; false if too many wait, or for too long.
-    pub async fn enter(&self, place: Place) -> bool {
-        match self.ask(Ask::Enter(place)).await {
+    /// Waits for a place for this client, of whom only some are let in at once; false if too many wait, or for too long.
+    pub async fn enter(&self, place: Place, client: &str) -> bool {
+        match self.ask(Ask::Enter(place, Arc::from(client))).await {
             Reply::Entered(entered) => entered,
             _ => unreachable!("the executor answers what was asked"),
         }

@@ -1,7 +1,7 @@
 //! `GET /api/fleet/file/{id}`: files for agents, or of libraries for their endpoints (files.md, "Delivery to a host").
 
 use super::file_stream::Delivery;
-use super::{Request, authenticate, uploads};
+use super::{Request, authenticate};
 use crate::api::{ApiError, FileError, authorization};
 use crate::http::{RequestHead, percent_decode};
 use crate::model::{File, FileArea, FileKey, is_source};
@@ -15,24 +15,21 @@ const STRIPPED: &str = "*?\"<>\\/,|#";
 
 /// Sends the file, if the agent may have it.
 pub async fn deliver(cx: Cx, request: Request) -> Outcome {
-    let file = match find(&cx, &request).await {
-        Ok(file) => file,
+    let (file, agent) = match find(&cx, &request).await {
+        Ok(found) => found,
         Err(error) => return Outcome::Respond(error.response()),
     };
-    let chunks = match uploads::chunks(&cx, &file.key).await {
-        Ok(chunks) => chunks,
-        Err(error) => return Outcome::Respond(error.response()),
-    };
-    match Delivery::new(&request.head, *file, chunks) {
+    match Delivery::prepare(&cx, &request.head, *file).await {
         Ok(delivery) => {
             drop(request);
-            delivery.send(&cx).await
+            delivery.send(&cx, &agent).await
         }
         Err(response) => Outcome::Respond(response),
     }
 }
 
-async fn find(cx: &Cx, request: &Request) -> Result<Box<File>, ApiError> {
+/// The file, and who asks for it.
+async fn find(cx: &Cx, request: &Request) -> Result<(Box<File>, String), ApiError> {
     let key = authorization::api_key(&request.head)?;
     let agent = authenticate::agent_of_key(cx, &key).await?;
     let id = request.id.clone();
@@ -46,7 +43,7 @@ async fn find(cx: &Cx, request: &Request) -> Result<Box<File>, ApiError> {
         }
     };
     match cx.store(Operation::FindFile(query)).await? {
-        Answer::File(file) => file.ok_or_else(|| missing.into()),
+        Answer::File(file) => Ok((file.ok_or(missing)?, agent.id.clone())),
         _ => Err(ApiError::Internal),
     }
 }

@@ -2,14 +2,17 @@
 //! clients want at the same time is read once.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::api::range::{self, RangeError};
 use crate::api::{ApiError, FileError};
 use crate::http::{Body, RequestHead, Response, Segment};
 use crate::model::{Chunk, File, FileKey};
 use crate::store::{Answer, Operation};
-use crate::task::{Cx, Outcome, Place};
+use crate::task::{Cx, Fate, Outcome, Place};
 
+/// What is on its way to a client at once: all that a slow one holds once it has given its place away.
+const PIECE_BYTES: u64 = 64 * 1024;
 /// A client whose download has begun waits so many times for a place before it is cut off: as long as a client may take.
 const PLACE_TRIES_MAX: usize = 7;
 
@@ -24,15 +27,26 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// The answer to a request for a file with these chunks; an answer of its own where none of it is to be sent.
-    pub(super) fn new(head: &RequestHead, file: File, chunks: Vec<Chunk>) -> Result<Self, Response> {
-        let bytes = size(&file, &chunks).map_err(|error| error.response())?;
-        let etag = file.sha256.as_ref().map(|sha256| format!("\"{sha256}\""));
-        if let Some(etag) = &etag
-            && names(head, etag)
-        {
-            return Err(Response::new(304, "").header("ETag", etag.clone()));
+    /// The answer to a request for a file; an answer of its own where none of it is to be sent. What the file's document
+    /// tells is not asked of its chunks.
+    pub(super) async fn prepare(cx: &Cx, head: &RequestHead, file: File) -> Result<Self, Response> {
+        if let Some(etag) = etag(&file).filter(|etag| names(head, etag)) {
+            return Err(Response::new(304, "").header("ETag", etag));
         }
+        let told = told_size(&file);
+        if let Some(bytes) = told {
+            wanted(head, bytes)?;
+        }
+        let listed = Operation::FileChunks { file: file.key.clone(), with_sizes: told.is_none() };
+        match cx.lookup(listed).await {
+            Ok(Answer::Chunks(chunks)) => Delivery::new(head, file, chunks),
+            Ok(_) => Err(ApiError::Internal.response()),
+            Err(error) => Err(ApiError::from(error).response()),
+        }
+    }
+
+    fn new(head: &RequestHead, file: File, chunks: Vec<Chunk>) -> Result<Self, Response> {
+        let bytes = size(&file, &chunks).map_err(|error| error.response())?;
         let range = wanted(head, bytes)?;
         let (status, part) = match &range {
             Some(range) => (206, range.clone()),
@@ -42,7 +56,7 @@ impl Delivery {
         let mut response = Response::new(status, Body::streamed(part.end - part.start))
             .header("Content-Type", mime_type.to_owned())
             .header("Accept-Ranges", "bytes");
-        if let (Some(sha256), Some(etag)) = (&file.sha256, etag) {
+        if let (Some(sha256), Some(etag)) = (&file.sha256, etag(&file)) {
             response = response.header("X-File-SHA2", sha256.clone()).header("ETag", etag);
         }
         if range.is_some() {
@@ -60,12 +74,12 @@ impl Delivery {
         })
     }
 
-    /// Sends all of it. What goes wrong once the head is out can only cut the connection.
-    pub(super) async fn send(self, cx: &Cx) -> Outcome {
+    /// Sends all of it to `client`. What goes wrong once the head is out can only cut the connection.
+    pub(super) async fn send(self, cx: &Cx, client: &str) -> Outcome {
         if self.head_only {
             return Outcome::Respond(self.response);
         }
-        if !cx.enter(Place::Delivery).await {
+        if !cx.enter(Place::Delivery, client).await {
             return Outcome::Respond(ApiError::MaxLimit.response());
         }
         let first = self.range.start / self.chunk_bytes;
@@ -74,34 +88,62 @@ impl Delivery {
         let mut has_place = true;
         let mut response = Some(self.response);
         for chunk in self.chunks.into_iter().skip(index(first)).take(index(last - first + 1)) {
-            if !has_place && !wait_for_place(cx).await {
-                return cut(response, ApiError::MaxLimit);
-            }
             let start = chunk.number * chunk_bytes;
-            let part = range.start.max(start) - start..range.end.min(start + chunk_bytes) - start;
-            let segment = match read(cx, &file, chunk, part).await {
-                Ok(segment) => segment,
-                Err(error) => return cut(response, error),
-            };
-            // the first chunk is there before the head promises anything
-            if let Some(response) = response.take()
-                && !cx.begin(response).await
-            {
-                return Outcome::Done;
+            let mut part = range.start.max(start) - start..range.end.min(start + chunk_bytes) - start;
+            while !part.is_empty() {
+                if !has_place && !wait_for_place(cx, client).await {
+                    return cut(response, ApiError::MaxLimit);
+                }
+                let data = match read(cx, &file, &chunk, &part).await {
+                    Ok(data) => data,
+                    Err(error) => return cut(response, error),
+                };
+                if !send_pieces(cx, &mut response, data, &mut part).await {
+                    return Outcome::Done;
+                }
+                has_place = false;
             }
-            if !cx.send(segment).await {
-                return Outcome::Done;
-            }
-            cx.leave().await;
-            has_place = false;
         }
         Outcome::Done
     }
 }
 
-async fn wait_for_place(cx: &Cx) -> bool {
+/// Sends a part of a chunk, and gives the place back: when all of it is out, or when others have waited for the place and this
+/// client is slow; the rest is to be read again then. False: there is no client any more.
+async fn send_pieces(
+    cx: &Cx,
+    response: &mut Option<Response>,
+    data: Arc<[u8]>,
+    part: &mut Range<u64>,
+) -> bool {
+    while !part.is_empty() {
+        let fate = match response.take() {
+            // the first chunk is there before the head promises anything
+            Some(response) => cx.begin(response).await,
+            None => {
+                let piece = part.start..part.end.min(part.start + PIECE_BYTES);
+                part.start = piece.end;
+                // a copy: it may have to wait longer than the chunk may be held
+                cx.send(Segment::Owned(data[index(piece.start)..index(piece.end)].to_vec())).await
+            }
+        };
+        match fate {
+            Fate::Written => {}
+            Fate::Lost => return false,
+            Fate::Pending => {
+                drop(data);
+                cx.leave().await;
+                return cx.written().await;
+            }
+        }
+    }
+    cx.leave().await;
+    true
+}
+
+async fn wait_for_place(cx: &Cx, client: &str) -> bool {
     for _ in 0..PLACE_TRIES_MAX {
-        if cx.enter(Place::Delivery).await {
+        if cx.enter(Place::Delivery, client).await {
             return true;
         }
     }
@@ -119,17 +161,22 @@ fn cut(response: Option<Response>, error: ApiError) -> Outcome {
     }
 }
 
-/// A part of a chunk.
-async fn read(cx: &Cx, file: &FileKey, chunk: Chunk, part: Range<u64>) -> Result<Segment, ApiError> {
-    let (file, number, index) = (file.clone(), chunk.number, chunk.index);
-    match cx.lookup(Operation::ReadChunk { file, number, index }).await? {
-        Answer::Bytes(data) => {
-            let part = usize::try_from(part.start).ok().zip(usize::try_from(part.end).ok());
-            // a chunk of another length than its file says
-            part.and_then(|(start, end)| Segment::part(data, start..end)).ok_or(ApiError::Internal)
-        }
+/// A chunk, of which there has to be this part.
+async fn read(cx: &Cx, file: &FileKey, chunk: &Chunk, part: &Range<u64>) -> Result<Arc<[u8]>, ApiError> {
+    match cx.lookup(Operation::ReadChunk { file: file.clone(), chunk: chunk.clone() }).await? {
+        Answer::Bytes(data) if part.end <= data.len() as u64 => Ok(data),
+        // also a chunk of another length than its file says
         _ => Err(ApiError::Internal),
     }
+}
+
+fn etag(file: &File) -> Option<String> {
+    file.sha256.as_ref().map(|sha256| format!("\"{sha256}\""))
+}
+
+/// How many bytes the file has, as far as its document says.
+fn told_size(file: &File) -> Option<u64> {
+    file.bytes.filter(|bytes| *bytes > 0)
 }
 
 /// How many bytes the file has; an error if not all of them are there.
@@ -138,7 +185,7 @@ fn size(file: &File, chunks: &[Chunk]) -> Result<u64, ApiError> {
         return Err(FileError::NoFile.into());
     }
     let listed = || chunks.iter().map(|chunk| chunk.bytes).sum::<Option<u64>>();
-    let bytes = file.bytes.filter(|bytes| *bytes > 0).or_else(listed).filter(|bytes| *bytes > 0);
+    let bytes = told_size(file).or_else(listed).filter(|bytes| *bytes > 0);
     let in_place = (0..).zip(chunks).all(|(number, chunk)| chunk.number == number);
     match bytes {
         Some(bytes) if in_place && bytes.div_ceil(file.chunk_bytes) == chunks.len() as u64 => Ok(bytes),

@@ -55,7 +55,7 @@ pub async fn chunk(cx: Cx, request: Request) -> Outcome {
         let count = upload.chunk_count().unwrap_or(0);
         let number = u64::try_from(number).ok().filter(|number| *number < count);
         let number = number.ok_or(FileError::InvalidChunkNumber)?;
-        if !cx.enter(Place::Upload).await {
+        if !cx.enter(Place::Upload, &upload.agent_id).await {
             return Err(ApiError::MaxLimit);
         }
         let body = cx.body(cx.fleet(|fleet| body_bounds(Route::UploadChunk, fleet))).await?;
@@ -119,9 +119,9 @@ async fn upload(cx: &Cx, key: &ApiKey, upload_id: &str) -> Result<Box<File>, Api
     Ok(upload)
 }
 
-/// What chunks of a file there are, by number.
+/// What chunks of a file there are, by number, with their sizes.
 pub(super) async fn chunks(cx: &Cx, file: &FileKey) -> Result<Vec<Chunk>, ApiError> {
-    match cx.store(Operation::FileChunks(file.clone())).await? {
+    match cx.store(Operation::FileChunks { file: file.clone(), with_sizes: true }).await? {
         Answer::Chunks(chunks) => Ok(chunks),
         _ => Err(ApiError::Internal),
     }

@@ -125,6 +125,8 @@ pub struct Chunk {
     pub bytes: Option<u64>,
     /// In which index it stands, where there are several.
     pub index: String,
+    /// Which write put it there, where the store counts them.
+    pub written: Option<u64>,
 }
 
 /// Content, of which a log or an error shows the length only.

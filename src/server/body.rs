@@ -96,6 +96,11 @@ impl Collector {
         }
     }
 
+    /// Bytes on the wire so far.
+    pub(super) fn received_bytes(&self) -> u64 {
+        self.received_bytes
+    }
+
     /// Whether more input has to wait for the next turn.
     pub(super) fn is_behind(&self) -> bool {
         self.is_behind

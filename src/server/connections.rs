@@ -7,6 +7,7 @@ use crate::connection::{BodyError, ConnectionId, Listener};
 use crate::fleet::SeatId;
 use crate::http::{BadRequest, BodyKind, Done, HttpConnection, Phase, Received, Response, Sent};
 use crate::slots::SlotId;
+use crate::task::Fate;
 use crate::time::NEVER;
 
 use super::exchange::Exchange;
@@ -230,7 +231,7 @@ impl Server {
         connection.reads_head = false;
         let ended = connection.ended;
         if let Stage::Answering(Some(task)) = stage {
-            self.tell_fate(task, true);
+            self.tell_fate(task, Fate::Written);
         }
         match done {
             Done::Close { lingering } => self.close(id, lingering && !ended),
@@ -313,7 +314,7 @@ impl Server {
             Stage::Parked(seat) => {
                 self.fleet_mut().lot.leave(seat);
             }
-            Stage::Answering(Some(task)) => self.tell_fate(task, false),
+            Stage::Answering(Some(task)) => self.tell_fate(task, Fate::Lost),
             Stage::Working(task) => self.body_failed(task, BodyError::Gone),
         }
     }

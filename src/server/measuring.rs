@@ -105,6 +105,7 @@ impl Server {
             Queue::bounded("artifacts_wanted", fleet.artifacts.wanted(), ARTIFACTS_WANTED_MAX),
             Queue { name: "artifact_bytes", depth: kept, bound: Some(most) },
         ]);
+        figures.queues.extend(self.places.queues());
         if self.operations_max != usize::MAX {
             let operations = self.batcher.operations();
             figures.queues.push(Queue::bounded("store_operations", operations, self.operations_max));

@@ -4,7 +4,7 @@
 use crate::connection::ConnectionId;
 use crate::http::Segment;
 use crate::slots::SlotId;
-use crate::task::Reply;
+use crate::task::{Fate, Reply};
 use crate::time::NEVER;
 
 use super::connections::Stage;
@@ -18,13 +18,13 @@ impl Server {
         let Stage::Answering(Some(task)) = connection.stage else { return };
         // from here on the client waits for us
         self.set_deadline(id, NEVER);
-        self.tell_fate(task, true);
+        self.tell_fate(task, Fate::Written);
     }
 
-    /// Tells a task whether what it gave last was written. One that waits for the store just then hears it when it gives more.
-    pub(super) fn tell_fate(&mut self, task: SlotId, written: bool) {
+    /// Tells a task what became of what it gave last. One that waits for the store just then hears it when it gives more.
+    pub(super) fn tell_fate(&mut self, task: SlotId, fate: Fate) {
         if self.tasks.get(task).is_some_and(|task| task.awaits_fate()) {
-            self.resume(task, Reply::Responded(written));
+            self.resume(task, Reply::Responded(fate));
         }
     }
 
@@ -33,15 +33,28 @@ impl Server {
     pub(super) fn send_more(&mut self, task: SlotId, segment: Segment) -> Option<Reply> {
         let connection = self.tasks.get(task)?.connection;
         let Some(id) = connection.filter(|connection| self.streams_for(task, *connection)) else {
-            return Some(Reply::Responded(false));
+            return Some(Reply::Responded(Fate::Lost));
         };
         if segment.is_empty() {
-            return Some(Reply::Responded(true));
+            return Some(Reply::Responded(Fate::Written));
         }
         self.connections.get_mut(id)?.http.push(segment);
         self.tasks.get_mut(task)?.waiting = Waiting::Fate;
         self.effects.push_back(Effect::Write(id));
         self.set_deadline(id, self.end_of(self.config.server.timeouts.write));
+        None
+    }
+
+    /// A handler waits for what it gave earlier; an answer that is clear at once is returned.
+    pub(super) fn written_asked(&mut self, task: SlotId) -> Option<Reply> {
+        let connection = self.tasks.get(task)?.connection;
+        let Some(id) = connection.filter(|connection| self.streams_for(task, *connection)) else {
+            return Some(Reply::Responded(Fate::Lost));
+        };
+        if self.connections.get(id)?.http.unsent_bytes() == 0 {
+            return Some(Reply::Responded(Fate::Written));
+        }
+        self.tasks.get_mut(task)?.waiting = Waiting::Fate;
         None
     }
 

@@ -9,10 +9,11 @@ use crate::handlers::{deliver, enroll};
 use crate::model::ApiKey;
 use crate::slots::SlotId;
 use crate::store::{Answer, Operation, StoreError, StoreResult, Written};
-use crate::task::{Ask, Cx, Handler, Outcome, Place, Progress, Reply, Shared, Task};
+use crate::task::{Ask, Cx, Fate, Handler, Outcome, Progress, Reply, Shared, Task};
 
 use super::body::Share;
 use super::connections::Stage;
+use super::places::{Taken, Wanted};
 use super::{BatchId, Effect, Server, WorkId};
 
 /// A task and what it waits for.
@@ -21,7 +22,7 @@ pub(super) struct Running {
     pub(super) connection: Option<ConnectionId>,
     pub(super) waiting: Waiting,
     /// What it holds of what only few may hold at once.
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<Taken>,
     /// What its body takes of the bound for all bodies.
     pub(super) body: Option<Share>,
     /// Counts what it asked for, so that an answer that comes too late is not taken for that to a later question.
@@ -39,13 +40,7 @@ pub(super) enum Waiting {
     Errand,
     Fate,
     Figures,
-    Place(Place),
-}
-
-impl Waiting {
-    pub(super) fn is_for(&self, place: Place) -> bool {
-        matches!(self, Waiting::Place(other) if *other == place)
-    }
+    Place(Wanted),
 }
 
 /// Whose a piece of work is.
@@ -199,16 +194,17 @@ impl Server {
                 self.miss_body(connection);
                 return None;
             }
-            Ask::Enter(place) => return self.place_asked(id, place),
+            Ask::Enter(place, client) => return self.place_asked(id, Wanted { place, client }),
             Ask::Leave => {
                 let place = self.tasks.get_mut(id)?.place.take();
                 self.place_given_back(place);
                 return Some(Reply::Entered(true));
             }
             Ask::Send(segment) => return self.send_more(id, segment),
+            Ask::Written => return self.written_asked(id),
             Ask::Respond(response) => {
                 let Some(connection) = connection.filter(|connection| self.works_for(id, *connection)) else {
-                    return Some(Reply::Responded(false));
+                    return Some(Reply::Responded(Fate::Lost));
                 };
                 self.tasks.get_mut(id)?.waiting = Waiting::Fate;
                 self.answer_now(connection, response);

@@ -170,6 +170,7 @@ impl Server {
         for (id, reply) in late {
             self.resume(id, reply);
         }
+        self.take_places_from_the_slow();
         for undo in std::mem::take(&mut self.fleet_mut().unfinished_undos) {
             self.spawn(None, |cx| Box::pin(enroll::undo_again(cx, undo)));
         }

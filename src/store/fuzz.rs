@@ -4,5 +4,5 @@ use super::elastic::chunk_content;
 
 /// Any answer of a cluster is a chunk's document or is refused.
 pub fn file_chunk(data: &[u8]) {
-    let _ = chunk_content(data);
+    let _ = chunk_content(data, None);
 }

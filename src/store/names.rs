@@ -54,7 +54,7 @@ impl Operation {
             Files(_) => "files",
             BeginFile(_) => "begin_file",
             PutChunk(_) => "put_chunk",
-            FileChunks(_) => "file_chunks",
+            FileChunks { .. } => "file_chunks",
             ReadChunk { .. } => "read_chunk",
             EndFile { .. } => "end_file",
             DeleteFile(_) => "delete_file",

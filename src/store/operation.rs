@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::batch::BATCH_OPERATIONS_MAX;
 use crate::model::raw::Raw;
 use crate::model::{
-    Action, ActionResult, ApiKey, ArtifactId, FileKey, FileStatus, KeyMaking, KeysWanted, NewArtifact,
+    Action, ActionResult, ApiKey, ArtifactId, Chunk, FileKey, FileStatus, KeyMaking, KeysWanted, NewArtifact,
     NewChunk, NewFile, NewSecret, Patch, Policy, RetiredKey,
 };
 use crate::time::Timestamp;
@@ -200,15 +200,18 @@ pub enum Operation {
     /// upload_id, as far as the store can tell. `Answer::Done`.
     PutChunk(Box<NewChunk>),
     /// What chunks of a file there are, by their numbers: `Answer::Chunks`.
-    FileChunks(FileKey),
-    /// The content of one: `Answer::Bytes`; `StoreError::NotFound` if there is none.
+    FileChunks {
+        /// The file.
+        file: FileKey,
+        /// Whether their sizes are needed. A cluster has to read all of the file for them.
+        with_sizes: bool,
+    },
+    /// The content of one: `Answer::Bytes`; `StoreError::NotFound` if it is not there, or another took its place since.
     ReadChunk {
         /// The file.
         file: FileKey,
-        /// From 0.
-        number: u64,
-        /// Where the list of chunks said that it stands.
-        index: String,
+        /// As it was listed.
+        chunk: Chunk,
     },
     /// An open file is whole (READY), or never will be (any other status), and then its chunks are removed.
     /// `StoreError::NotFound` if it is not open under this upload_id. `Answer::Done`.
@@ -406,7 +409,7 @@ impl Operation {
             LatestPolicies | PolicyRevision { .. } | Tokens | Agents { .. } | Actions { .. } => {
                 Lane::Operator
             }
-            FindFile(_) | Files(_) | BeginFile(_) | PutChunk(_) | FileChunks(_) | ReadChunk { .. } => {
+            FindFile(_) | Files(_) | BeginFile(_) | PutChunk(_) | FileChunks { .. } | ReadChunk { .. } => {
                 Lane::Files
             }
             EndFile { .. } | DeleteFile(_) => Lane::Files,

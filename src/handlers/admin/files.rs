@@ -38,6 +38,9 @@ async fn list(cx: &Cx, which: FileList) -> Answered {
     }
 }
 
+/// Whose places chunks take: all operators are one.
+const OPERATOR: &str = "";
+
 /// A file as Kibana lists it, with what it takes to check it.
 fn item(file: &File) -> Value {
     let started = file.started.rfc3339_millis();
@@ -61,12 +64,8 @@ pub(super) async fn content(cx: Cx, request: Request) -> Outcome {
         let refusal = Refusal::NotFound(format!("there is no file {} that is whole", request.id));
         return Outcome::Respond(refusal.response());
     };
-    let chunks = match uploads::chunks(&cx, &file.key).await {
-        Ok(chunks) => chunks,
-        Err(error) => return Outcome::Respond(error.response()),
-    };
-    match Delivery::new(&request.head, *file, chunks) {
-        Ok(delivery) => delivery.send(&cx).await,
+    match Delivery::prepare(&cx, &request.head, *file).await {
+        Ok(delivery) => delivery.send(&cx, OPERATOR).await,
         Err(response) => Outcome::Respond(response),
     }
 }
@@ -127,7 +126,7 @@ pub(super) async fn chunk(cx: Cx, request: Request) -> Answered {
         return Err(Refusal::BadRequest("the file has no chunk of this number".to_owned()));
     };
     drop(request);
-    if !cx.enter(Place::Upload).await {
+    if !cx.enter(Place::Upload, OPERATOR).await {
         return Err(Refusal::Store(StoreError::Busy));
     }
     let data = body(&cx, CHUNK_BYTES).await?;

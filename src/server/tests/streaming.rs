@@ -17,16 +17,30 @@ const CHUNK: usize = 1_000;
 
 /// A world with a file of three chunks that the agent may have.
 fn with_file() -> (World, Enrolled) {
-    let (mut world, agent) = World::with_agent();
-    let key = FileKey { area: FileArea::ToHost("agent".into()), id: "f".into() };
+    let (world, mut agents) = with_file_for(1);
+    (world, agents.remove(0))
+}
+
+/// The same for several agents.
+fn with_file_for(count: usize) -> (World, Vec<Enrolled>) {
+    let (mut world, token) = World::with_policy();
+    let agents: Vec<Enrolled> = (0..count).map(|_| world.enroll(&token)).collect();
+    put_file(&mut world, &agents, b'0');
+    (world, agents)
+}
+
+/// Writes the file; its chunks are of this byte, the next and the one after that.
+fn put_file(world: &mut World, agents: &[Enrolled], first: u8) {
+    let key = file_key();
+    let targets: Vec<&str> = agents.iter().map(|agent| agent.id.as_str()).collect();
     let document = raw(&json!({
         "file": {"size": 3 * CHUNK, "ChunkSize": CHUNK, "Status": "AWAITING_UPLOAD",
-            "Meta": {"target_agents": [agent.id]}},
+            "Meta": {"target_agents": targets}},
     }));
     let new = NewFile { key: key.clone(), upload_id: "u".into(), document };
     world.ask(Operation::BeginFile(Box::new(new))).unwrap();
     for number in 0..3 {
-        let data = vec![b'0' + number as u8; CHUNK];
+        let data = vec![first + number as u8; CHUNK];
         let (file, upload_id, sha2) = (key.clone(), "u".to_owned(), hex(&sha256(&data)));
         let (at, data) = (world.now.wall, Bytes(data));
         let chunk = NewChunk { file, upload_id, number, last: number == 2, sha2, at, data };
@@ -34,7 +48,10 @@ fn with_file() -> (World, Enrolled) {
     }
     let (status, transit_sha256) = (FileStatus::Ready, None);
     world.ask(Operation::EndFile { file: key, upload_id: "u".into(), status, transit_sha256 }).unwrap();
-    (world, agent)
+}
+
+fn file_key() -> FileKey {
+    FileKey { area: FileArea::ToHost("agent".into()), id: "f".into() }
 }
 
 /// Asks for the file on a connection of its own.
@@ -157,14 +174,25 @@ fn those_who_want_the_same_chunk_at_once_share_its_read() {
     assert!(world.count("ReadChunk") < 15, "{}", world.count("ReadChunk"));
 }
 
+/// Asks for the file and takes nothing of it.
+fn fetch_deaf(world: &mut World, agent: &Enrolled) -> ConnectionId {
+    let connection = world.open();
+    world.deaf.insert(connection);
+    fetch_on(world, agent, connection);
+    connection
+}
+
+/// The whole file came, in its order.
+fn assert_whole(world: &mut World, connection: ConnectionId) {
+    let text = world.read_text(connection);
+    let expected: String = ["0", "1", "2"].map(|byte| byte.repeat(CHUNK)).concat();
+    assert!(text.ends_with(&format!("\r\n\r\n{expected}")), "{} bytes", bytes_of(&text));
+}
+
 #[test]
 fn more_deliveries_than_there_are_places_wait_in_line() {
-    let (mut world, agent) = with_file();
-    let connections: Vec<ConnectionId> = (0..20).map(|_| world.open()).collect();
-    world.deaf.extend(connections.iter().copied());
-    for connection in &connections {
-        fetch_on(&mut world, &agent, *connection);
-    }
+    let (mut world, agents) = with_file_for(20);
+    let connections: Vec<_> = agents.iter().map(|agent| fetch_deaf(&mut world, agent)).collect();
     let begun = |world: &World| world.count("ReadChunk");
     assert_eq!(begun(&world), 16);
     // one goes away, and the next has its place
@@ -174,25 +202,137 @@ fn more_deliveries_than_there_are_places_wait_in_line() {
         listen(&mut world, *connection);
     }
     for connection in &connections[1..] {
-        assert_eq!(bytes_of(&world.read_text(*connection)), 3 * CHUNK);
+        assert_whole(&mut world, *connection);
     }
     assert!(world.server.is_idle());
 }
 
 #[test]
-fn who_waits_for_a_place_in_vain_is_told_so() {
+fn a_client_takes_no_more_than_its_places_and_keeps_nobody_else_waiting() {
+    let (mut world, agents) = with_file_for(2);
+    let many: Vec<_> = (0..16).map(|_| fetch_deaf(&mut world, &agents[0])).collect();
+    assert_eq!(world.count("ReadChunk"), 2);
+    let connection = fetch(&mut world, &agents[1]);
+    assert_whole(&mut world, connection);
+    for connection in &many {
+        listen(&mut world, *connection);
+    }
+    for connection in many {
+        assert_whole(&mut world, connection);
+    }
+}
+
+#[test]
+fn who_takes_nothing_gives_way_to_who_waits_and_goes_on_later() {
+    let (mut world, agents) = with_file_for(17);
+    let slow: Vec<_> = agents[1..].iter().map(|agent| fetch_deaf(&mut world, agent)).collect();
+    // half of them are in the middle of it
+    for connection in &slow[..8] {
+        world.deaf.remove(connection);
+        let mut slices = [std::io::IoSlice::new(&[]); 8];
+        let count = world.server.output(*connection, &mut slices);
+        let bytes = slices[..count].iter().map(|slice| slice.len()).sum();
+        world.deaf.insert(*connection);
+        world.server.handle(world.now, Event::Sent { connection: *connection, bytes });
+        world.settle();
+    }
+    let connection = fetch(&mut world, &agents[0]);
+    assert!(!world.is_answered(connection));
+    world.pass(Duration::from_secs(11));
+    assert_whole(&mut world, connection);
+    for (index, connection) in slow.into_iter().enumerate() {
+        listen(&mut world, connection);
+        let text = world.read_text(connection);
+        assert!(text.ends_with(&"2".repeat(CHUNK)), "{index}");
+        assert!(index < 8 || bytes_of(&text) == 3 * CHUNK, "{index}");
+    }
+    assert!(world.server.is_idle() && world.closed.is_empty());
+}
+
+#[test]
+fn nobody_gives_way_while_nobody_waits() {
     let (mut world, agent) = with_file();
-    for _ in 0..16 {
-        let connection = world.open();
-        world.deaf.insert(connection);
-        fetch_on(&mut world, &agent, connection);
+    let connection = fetch_deaf(&mut world, &agent);
+    world.pass(Duration::from_secs(30));
+    listen(&mut world, connection);
+    assert_eq!(world.count("ReadChunk"), 3);
+    assert_whole(&mut world, connection);
+}
+
+#[test]
+fn who_waits_in_too_long_a_line_or_too_long_is_told_so() {
+    let (mut world, agent) = with_file();
+    for _ in 0..2 + 32 {
+        fetch_deaf(&mut world, &agent);
     }
     let connection = fetch(&mut world, &agent);
-    world.pass(Duration::from_secs(89));
-    assert!(!world.is_answered(connection));
-    world.pass(Duration::from_secs(7));
     let reply = world.answer(connection);
     assert_eq!((reply.status, reply.error()), (429, "MaxLimit"));
+}
+
+#[test]
+fn a_file_that_is_replaced_on_its_way_is_cut_off() {
+    let (mut world, agent) = with_file();
+    let connection = fetch_deaf(&mut world, &agent);
+    world.ask(Operation::DeleteFile(file_key())).unwrap();
+    put_file(&mut world, std::slice::from_ref(&agent), b'5');
+    listen(&mut world, connection);
+    let text = world.read_text(connection);
+    assert!(text.ends_with(&"0".repeat(CHUNK)) && bytes_of(&text) == CHUNK, "{} bytes", bytes_of(&text));
+    assert!(world.closed.contains(&connection) && world.server.is_idle());
+}
+
+#[test]
+fn what_a_client_has_or_what_no_file_has_is_answered_without_a_list_of_chunks() {
+    let (mut world, agent) = with_file();
+    let request = head("/api/fleet/file/f", &agent.token).replacen("POST", "GET", 1);
+    let connection = world.open();
+    world.send(connection, format!("{request}Range: bytes={}-\r\n\r\n", 3 * CHUNK).as_bytes());
+    assert_eq!((world.answer(connection).status, world.count("FileChunks")), (416, 0));
+    let connection = fetch(&mut world, &agent);
+    assert_whole(&mut world, connection);
+    assert_eq!(world.count("FileChunks"), 1);
+    assert_eq!(
+        world.count("FileChunks { file: FileKey { area: ToHost(\"agent\"), id: \"f\" }, with_sizes: false"),
+        1
+    );
+}
+
+/// The head of the first chunk of an upload that this agent has just begun.
+fn upload_head(world: &mut World, agent: &Enrolled, data: &[u8]) -> Vec<u8> {
+    let body = json!({"agent_id": agent.id, "action_id": "x", "src": "agent",
+        "file": {"name": "n", "mime_type": "m", "size": data.len()}});
+    let connection = world.post("/api/fleet/uploads", &agent.token, &body);
+    let upload_id = world.answer(connection).body["upload_id"].as_str().unwrap().to_owned();
+    let head = head(&format!("/api/fleet/uploads/{upload_id}/0"), &agent.token).replacen("POST", "PUT", 1);
+    let hash = hex(&sha256(data));
+    format!("{head}X-Chunk-Sha2: {hash}\r\nContent-Length: {}\r\n\r\n", data.len()).into_bytes()
+}
+
+#[test]
+fn an_upload_that_hardly_comes_gives_way_to_those_that_wait() {
+    let (mut world, agents) = with_file_for(18);
+    let data = vec![7; 1_000_000];
+    let connections: Vec<ConnectionId> = agents[..17]
+        .iter()
+        .enumerate()
+        .map(|(index, agent)| {
+            let head = upload_head(&mut world, agent, &data);
+            let connection = world.open();
+            world.send(connection, &head);
+            // the first comes well
+            world.send(connection, &data[..if index == 0 { 900_000 } else { 10 }]);
+            connection
+        })
+        .collect();
+    assert!(!world.server.wants_input(connections[16]), "it has no place");
+    world.pass(Duration::from_secs(11));
+    let refused: Vec<_> = connections.iter().filter(|connection| world.is_answered(**connection)).collect();
+    assert_eq!(refused, [&connections[1]]);
+    assert_eq!(world.answer(connections[1]).status, 429);
+    assert!(world.server.wants_input(connections[16]));
+    world.send(connections[0], &data[900_000..]);
+    assert_eq!(world.answer(connections[0]).status, 200);
 }
 
 #[test]

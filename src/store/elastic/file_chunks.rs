@@ -58,14 +58,18 @@ impl Elastic {
         create()
     }
 
-    /// What chunks of a file there are, as of this moment, by their numbers.
-    pub(super) fn file_chunks(&self, key: &FileKey) -> Result<Vec<Chunk>, StoreError> {
+    /// What chunks of a file there are, as of this moment, by their numbers. Only a script tells their sizes, and it reads
+    /// all that is in them.
+    pub(super) fn file_chunks(&self, key: &FileKey, with_sizes: bool) -> Result<Vec<Chunk>, StoreError> {
         let index = self.data(&key.area);
         self.refresh_files(&index)?;
-        let body = json!({
+        let mut body = json!({
             "size": CHUNKS_MAX, "query": all_of(&[term("bid", &key.id)]), "_source": false,
-            "fields": ["sha2", "last"], "script_fields": {"size": {"script": script::DATA_BYTES.value(&json!({}))}},
+            "fields": ["sha2", "last"], "seq_no_primary_term": true,
         });
+        if with_sizes {
+            body["script_fields"] = json!({"size": {"script": script::DATA_BYTES.value(&json!({}))}});
+        }
         let mut chunks: Vec<Chunk> =
             self.search_files(&index, &body)?.into_iter().filter_map(|hit| read_hit(hit, &key.id)).collect();
         chunks.sort_by_key(|chunk| chunk.number);
@@ -73,9 +77,9 @@ impl Elastic {
     }
 
     /// The content of a chunk: a field that is stored beside the document, or else in it.
-    pub(super) fn read_chunk(&self, key: &FileKey, number: u64, index: &str) -> StoreResult {
-        let index = if index.is_empty() { self.data(&key.area) } else { index.to_owned() };
-        let path = format!("/{index}/_doc/{}", percent_encoded(&format!("{}.{number}", key.id)));
+    pub(super) fn read_chunk(&self, key: &FileKey, chunk: &Chunk) -> StoreResult {
+        let index = if chunk.index.is_empty() { self.data(&key.area) } else { chunk.index.clone() };
+        let path = format!("/{index}/_doc/{}", percent_encoded(&format!("{}.{}", key.id, chunk.number)));
         let ways = match key.area {
             FileArea::FromHost(_) => &["_source=data"][..],
             _ => &["_source=false&stored_fields=data", "_source=data"],
@@ -85,7 +89,9 @@ impl Elastic {
                 Err(StoreError::Failed { status: 404, .. }) => return Err(StoreError::NotFound),
                 answer => answer?,
             };
-            if let Some(data) = content(&answer).map_err(|()| Trouble::garbled("a chunk of a file").error)? {
+            if let Some(data) =
+                content(&answer, chunk.written).map_err(|()| Trouble::garbled("a chunk of a file").error)?
+            {
                 return Ok(Answer::Bytes(data));
             }
         }
@@ -106,11 +112,13 @@ fn read_hit(hit: FileHit, bid: &str) -> Option<Chunk> {
     let sha2 = hit.field("sha2").and_then(Value::as_str).unwrap_or_default().to_owned();
     let last = hit.field("last").and_then(Value::as_bool).unwrap_or_default();
     let bytes = hit.field("size").and_then(Value::as_u64);
-    Some(Chunk { number, last, sha2, bytes, index: hit.index })
+    Some(Chunk { number, last, sha2, bytes, index: hit.index, written: hit.seq_no })
 }
 
 #[derive(Deserialize)]
 struct Document<'a> {
+    #[serde(rename = "_seq_no")]
+    seq_no: Option<u64>,
     #[serde(borrow)]
     fields: Option<Fields<'a>>,
     #[serde(rename = "_source", borrow)]
@@ -129,9 +137,12 @@ struct Source<'a> {
     data: Option<&'a str>,
 }
 
-/// The content in a chunk's document, if it holds any. An error for what is no such document.
-pub(in crate::store) fn content(document: &[u8]) -> Result<Option<Arc<[u8]>>, ()> {
+/// The content in a chunk's document, if it holds any and was written by this write. An error for what is no such document.
+pub(in crate::store) fn content(document: &[u8], written: Option<u64>) -> Result<Option<Arc<[u8]>>, ()> {
     let document: Document<'_> = serde_json::from_slice(document).map_err(drop)?;
+    if written.is_some() && document.seq_no.is_some() && written != document.seq_no {
+        return Ok(None);
+    }
     let stored = document.fields.and_then(|fields| fields.data.first().copied());
     let Some(text) = stored.or_else(|| document.source.and_then(|source| source.data)) else {
         return Ok(None);
@@ -223,14 +234,20 @@ mod tests {
 
     #[test]
     fn content_is_read_from_a_stored_field_or_the_document() {
-        let read = |json: &str| content(json.as_bytes()).map(|data| data.map(|data| data.to_vec()));
+        let read = |json: &str| content(json.as_bytes(), Some(1)).map(|data| data.map(|data| data.to_vec()));
         assert_eq!(
             read(r#"{"fields":{"data":["YWI="]},"_source":{"data":"eA=="}}"#),
             Ok(Some(b"ab".to_vec()))
         );
         assert_eq!(read(r#"{"_id":"i","_source":{"data":"eHl6"}}"#), Ok(Some(b"xyz".to_vec())));
         assert_eq!(read(r#"{"_source":{"data":""}}"#), Ok(Some(Vec::new())));
-        for nothing in [r#"{}"#, r#"{"fields":{}}"#, r#"{"fields":{"data":[]},"_source":{}}"#] {
+        assert_eq!(read(r#"{"_seq_no":1,"_source":{"data":""}}"#), Ok(Some(Vec::new())));
+        for nothing in [
+            r#"{}"#,
+            r#"{"fields":{}}"#,
+            r#"{"fields":{"data":[]},"_source":{}}"#,
+            r#"{"_seq_no":2,"_source":{"data":""}}"#,
+        ] {
             assert_eq!(read(nothing), Ok(None), "{nothing}");
         }
         let long = format!(r#"{{"_source":{{"data":"{}"}}}}"#, "A".repeat(CHUNK_CHARS_MAX + 4));

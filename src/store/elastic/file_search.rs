@@ -21,6 +21,9 @@ pub(super) struct FileHit {
     /// `_id`
     #[serde(rename = "_id")]
     pub(super) id: String,
+    /// `_seq_no`, if it was asked for: another for each write.
+    #[serde(rename = "_seq_no")]
+    pub(super) seq_no: Option<u64>,
     /// `_source`, if it was asked for.
     #[serde(rename = "_source")]
     pub(super) source: Option<Raw>,

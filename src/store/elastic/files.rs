@@ -26,8 +26,10 @@ impl Elastic {
             Operation::Files(list) => self.list_files(&list),
             Operation::BeginFile(new) => self.begin_file(&new),
             Operation::PutChunk(chunk) => self.put_chunk(*chunk),
-            Operation::FileChunks(file) => self.file_chunks(&file).map(Answer::Chunks),
-            Operation::ReadChunk { file, number, index } => self.read_chunk(&file, number, &index),
+            Operation::FileChunks { file, with_sizes } => {
+                self.file_chunks(&file, with_sizes).map(Answer::Chunks)
+            }
+            Operation::ReadChunk { file, chunk } => self.read_chunk(&file, &chunk),
             Operation::EndFile { file, upload_id, status, transit_sha256 } => {
                 self.end_file(&file, &upload_id, status, transit_sha256.as_deref())
             }

@@ -65,7 +65,9 @@ pub(super) fn lane(operation: &Operation) -> Lane {
         ActionDocuments(_) | ResultsOfAction(_) | Cleanup { .. } | Backup(_) => Lane::Operator,
         MigrateAgents { .. } => Lane::Operator,
         MindOutputs { .. } | PutArtifact(_) | Artifacts | DeleteArtifact(_) => Lane::Operator,
-        FindFile(_) | Files(_) | BeginFile(_) | PutChunk(_) | FileChunks(_) | ReadChunk { .. } => Lane::Files,
+        FindFile(_) | Files(_) | BeginFile(_) | PutChunk(_) | FileChunks { .. } | ReadChunk { .. } => {
+            Lane::Files
+        }
         EndFile { .. } | DeleteFile(_) => Lane::Files,
     }
 }

@@ -90,18 +90,19 @@ impl Reader<'_> {
                 sha2: row.get(2)?,
                 bytes: number(3)?,
                 index: String::new(),
+                written: None,
             });
         }
         Ok(Answer::Chunks(chunks))
     }
 
     /// Reads all pieces into memory that is taken once.
-    pub(super) fn read_chunk(&self, key: &FileKey, number: u64) -> Outcome {
+    pub(super) fn read_chunk(&self, key: &FileKey, chunk: &Chunk) -> Outcome {
         let mut select = self.sql.prepare_cached(
             "SELECT number, bytes FROM file_chunks
-             WHERE file = (SELECT number FROM files WHERE id = ?1 AND area = ?2) AND place = ?3",
+             WHERE file = (SELECT number FROM files WHERE id = ?1 AND area = ?2) AND place = ?3 AND sha2 = ?4",
         )?;
-        let key = params![key.id, key.area.name(), place(number)?];
+        let key = params![key.id, key.area.name(), place(chunk.number)?, chunk.sha2];
         let found =
             select.query_row(key, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).optional()?;
         let Some((number, bytes)) = found else { return Err(StoreError::NotFound.into()) };

@@ -144,8 +144,8 @@ impl Reader<'_> {
         match operation {
             Operation::FindFile(query) => Ok(Answer::File(self.find_file(query)?.map(Box::new))),
             Operation::Files(list) => self.list_files(list),
-            Operation::FileChunks(file) => self.file_chunks(file),
-            Operation::ReadChunk { file, number, .. } => self.read_chunk(file, *number),
+            Operation::FileChunks { file, .. } => self.file_chunks(file),
+            Operation::ReadChunk { file, chunk } => self.read_chunk(file, chunk),
             _ => Err(fault::misplaced().into()),
         }
     }

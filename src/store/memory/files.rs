@@ -80,12 +80,14 @@ impl State {
             sha2: chunk.sha2.clone(),
             bytes: Some(chunk.data.len() as u64),
             index: String::new(),
+            written: None,
         };
         Answer::Chunks(chunks.map(known).collect())
     }
 
-    pub(super) fn read_chunk(&self, key: &FileKey, number: u64) -> StoreResult {
-        let chunk = self.files.get(key).and_then(|stored| stored.chunks.get(&number));
+    pub(super) fn read_chunk(&self, key: &FileKey, listed: &Chunk) -> StoreResult {
+        let chunk = self.files.get(key).and_then(|stored| stored.chunks.get(&listed.number));
+        let chunk = chunk.filter(|chunk| chunk.sha2 == listed.sha2);
         chunk.map(|chunk| Answer::Bytes(Arc::clone(&chunk.data))).ok_or(StoreError::NotFound)
     }
 

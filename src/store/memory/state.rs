@@ -126,8 +126,8 @@ impl State {
             Artifacts => Ok(self.all_artifacts()),
             FindFile(query) => self.find_file(&query),
             Files(list) => Ok(self.list_files(&list)),
-            FileChunks(file) => Ok(self.file_chunks(&file)),
-            ReadChunk { file, number, .. } => self.read_chunk(&file, number),
+            FileChunks { file, .. } => Ok(self.file_chunks(&file)),
+            ReadChunk { file, chunk } => self.read_chunk(&file, &chunk),
             Cleanup { now, serving } => Ok(Answer::Removed(self.clean_up(retention, now, serving))),
             Backup(_) => Err(StoreError::Failed {
                 status: 501,

@@ -9,6 +9,7 @@ on_every_store! {
     a_file_is_found_by_what_its_sender_names_it,
     chunks_are_listed_by_number_and_read_as_they_came,
     a_chunk_put_again_replaces_the_first,
+    a_chunk_that_took_the_place_of_another_is_not_read_for_it,
     a_file_begun_again_loses_its_chunks_and_one_that_is_whole_stays,
     a_file_that_fails_loses_its_chunks,
     a_file_that_is_closed_is_not_ended_again,
@@ -76,15 +77,14 @@ fn upload(fixture: &Fixture, upload_id: &str) -> Option<File> {
 }
 
 fn chunks(fixture: &Fixture, key: &FileKey) -> Vec<Chunk> {
-    match fixture.ask(Operation::FileChunks(key.clone())) {
+    match fixture.ask(Operation::FileChunks { file: key.clone(), with_sizes: true }) {
         Ok(Answer::Chunks(chunks)) => chunks,
         other => panic!("{other:?}"),
     }
 }
 
 fn read(fixture: &Fixture, key: &FileKey, chunk: &Chunk) -> Vec<u8> {
-    let (number, index) = (chunk.number, chunk.index.clone());
-    match fixture.ask(Operation::ReadChunk { file: key.clone(), number, index }) {
+    match fixture.ask(Operation::ReadChunk { file: key.clone(), chunk: chunk.clone() }) {
         Ok(Answer::Bytes(data)) => data.to_vec(),
         other => panic!("{other:?}"),
     }
@@ -118,7 +118,7 @@ fn chunks_are_listed_by_number_and_read_as_they_came(fixture: &Fixture) {
     assert!(read(fixture, &key("x.a"), &all[1]) == large);
     assert_eq!(read(fixture, &key("x.a"), &all[0]), b"");
     assert!(chunks(fixture, &key("x.b")).is_empty() && chunks(fixture, &key("unknown")).is_empty());
-    let unknown = Operation::ReadChunk { file: key("x.a"), number: 3, index: all[0].index.clone() };
+    let unknown = Operation::ReadChunk { file: key("x.a"), chunk: Chunk { number: 3, ..all[0].clone() } };
     assert_eq!(fixture.error(unknown), StoreError::NotFound);
 }
 
@@ -129,6 +129,21 @@ fn a_chunk_put_again_replaces_the_first(fixture: &Fixture) {
         let all = chunks(fixture, &key("x.a"));
         assert_eq!((all.len(), read(fixture, &key("x.a"), &all[0])), (1, data.to_vec()));
     }
+}
+
+fn a_chunk_that_took_the_place_of_another_is_not_read_for_it(fixture: &Fixture) {
+    begin(fixture, &key("x.a"), "u");
+    fixture.done(put(&key("x.a"), "u", 0, b"one"));
+    let listed = match fixture.ask(Operation::FileChunks { file: key("x.a"), with_sizes: false }) {
+        Ok(Answer::Chunks(chunks)) => chunks,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(read(fixture, &key("x.a"), &listed[0]), b"one");
+    fixture.done(Operation::DeleteFile(key("x.a")));
+    begin(fixture, &key("x.a"), "v");
+    fixture.done(put(&key("x.a"), "v", 0, b"two"));
+    let before = Operation::ReadChunk { file: key("x.a"), chunk: listed[0].clone() };
+    assert_eq!(fixture.error(before), StoreError::NotFound);
 }
 
 fn a_file_begun_again_loses_its_chunks_and_one_that_is_whole_stays(fixture: &Fixture) {

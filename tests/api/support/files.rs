@@ -88,7 +88,7 @@ impl Opened {
     }
 
     pub(crate) fn chunks(&self, file: &File) -> Vec<Chunk> {
-        match self.run(Operation::FileChunks(file.key.clone())) {
+        match self.run(Operation::FileChunks { file: file.key.clone(), with_sizes: false }) {
             Answer::Chunks(chunks) => chunks,
             other => panic!("{other:?}"),
         }
@@ -98,8 +98,7 @@ impl Opened {
     pub(crate) fn content(&self, file: &File) -> Vec<u8> {
         let mut content = Vec::new();
         for chunk in self.chunks(file) {
-            let (file, number, index) = (file.key.clone(), chunk.number, chunk.index);
-            match self.run(Operation::ReadChunk { file, number, index }) {
+            match self.run(Operation::ReadChunk { file: file.key.clone(), chunk }) {
                 Answer::Bytes(data) => content.extend_from_slice(&data),
                 other => panic!("{other:?}"),
             }
