@@ -325,12 +325,12 @@ fn an_upload_that_hardly_comes_gives_way_to_those_that_wait() {
             connection
         })
         .collect();
-    assert!(!world.server.wants_input(connections[16]), "it has no place");
+    assert!(!world.server.wants_input(connections[16], || 0), "it has no place");
     world.pass(Duration::from_secs(11));
     let refused: Vec<_> = connections.iter().filter(|connection| world.is_answered(**connection)).collect();
     assert_eq!(refused, [&connections[1]]);
     assert_eq!(world.answer(connections[1]).status, 429);
-    assert!(world.server.wants_input(connections[16]));
+    assert!(world.server.wants_input(connections[16], || 0));
     world.send(connections[0], &data[900_000..]);
     assert_eq!(world.answer(connections[0]).status, 200);
 }
