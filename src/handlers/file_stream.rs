@@ -163,7 +163,7 @@ fn cut(response: Option<Response>, error: ApiError) -> Outcome {
 
 /// A chunk, of which there has to be this part.
 async fn read(cx: &Cx, file: &FileKey, chunk: &Chunk, part: &Range<u64>) -> Result<Arc<[u8]>, ApiError> {
-    match cx.lookup(Operation::ReadChunk { file: file.clone(), chunk: chunk.clone() }).await? {
+    match cx.lookup(Operation::ReadChunk { file: file.clone(), chunk: Box::new(chunk.clone()) }).await? {
         Answer::Bytes(data) if part.end <= data.len() as u64 => Ok(data),
         // also a chunk of another length than its file says
         _ => Err(ApiError::Internal),

@@ -211,7 +211,7 @@ pub enum Operation {
         /// The file.
         file: FileKey,
         /// As it was listed.
-        chunk: Chunk,
+        chunk: Box<Chunk>,
     },
     /// An open file is whole (READY), or never will be (any other status), and then its chunks are removed.
     /// `StoreError::NotFound` if it is not open under this upload_id. `Answer::Done`.

@@ -84,7 +84,7 @@ fn chunks(fixture: &Fixture, key: &FileKey) -> Vec<Chunk> {
 }
 
 fn read(fixture: &Fixture, key: &FileKey, chunk: &Chunk) -> Vec<u8> {
-    match fixture.ask(Operation::ReadChunk { file: key.clone(), chunk: chunk.clone() }) {
+    match fixture.ask(Operation::ReadChunk { file: key.clone(), chunk: Box::new(chunk.clone()) }) {
         Ok(Answer::Bytes(data)) => data.to_vec(),
         other => panic!("{other:?}"),
     }
@@ -118,7 +118,8 @@ fn chunks_are_listed_by_number_and_read_as_they_came(fixture: &Fixture) {
     assert!(read(fixture, &key("x.a"), &all[1]) == large);
     assert_eq!(read(fixture, &key("x.a"), &all[0]), b"");
     assert!(chunks(fixture, &key("x.b")).is_empty() && chunks(fixture, &key("unknown")).is_empty());
-    let unknown = Operation::ReadChunk { file: key("x.a"), chunk: Chunk { number: 3, ..all[0].clone() } };
+    let unknown =
+        Operation::ReadChunk { file: key("x.a"), chunk: Box::new(Chunk { number: 3, ..all[0].clone() }) };
     assert_eq!(fixture.error(unknown), StoreError::NotFound);
 }
 
@@ -142,7 +143,7 @@ fn a_chunk_that_took_the_place_of_another_is_not_read_for_it(fixture: &Fixture) 
     fixture.done(Operation::DeleteFile(key("x.a")));
     begin(fixture, &key("x.a"), "v");
     fixture.done(put(&key("x.a"), "v", 0, b"two"));
-    let before = Operation::ReadChunk { file: key("x.a"), chunk: listed[0].clone() };
+    let before = Operation::ReadChunk { file: key("x.a"), chunk: Box::new(listed[0].clone()) };
     assert_eq!(fixture.error(before), StoreError::NotFound);
 }
 

@@ -98,7 +98,7 @@ impl Opened {
     pub(crate) fn content(&self, file: &File) -> Vec<u8> {
         let mut content = Vec::new();
         for chunk in self.chunks(file) {
-            match self.run(Operation::ReadChunk { file: file.key.clone(), chunk }) {
+            match self.run(Operation::ReadChunk { file: file.key.clone(), chunk: Box::new(chunk) }) {
                 Answer::Bytes(data) => content.extend_from_slice(&data),
                 other => panic!("{other:?}"),
             }
