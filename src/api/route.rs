@@ -30,7 +30,7 @@ pub enum Operation {
     UploadChunk,
     /// `POST /api/fleet/uploads/{id}`
     UploadComplete,
-    /// `GET /api/fleet/file/{id}`, and HEAD
+    /// `GET /api/fleet/file/{id}`
     FileDelivery,
 }
 
@@ -72,10 +72,9 @@ impl Operation {
     /// The methods allowed, as the header `Allow` lists them.
     fn methods(self) -> &'static str {
         match self {
-            Operation::Status | Operation::Artifact | Operation::PgpKey => "GET",
+            Operation::Status | Operation::Artifact | Operation::PgpKey | Operation::FileDelivery => "GET",
             Operation::OpAmp => "GET, POST",
             Operation::UploadChunk => "PUT",
-            Operation::FileDelivery => "GET, HEAD",
             _ => "POST",
         }
     }
@@ -259,11 +258,11 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_fetched_or_looked_at() {
-        for method in ["GET", "HEAD"] {
-            assert_eq!(route(method, "/api/fleet/file/f"), found(Operation::FileDelivery, "f"));
+    fn a_file_is_fetched() {
+        assert_eq!(route("GET", "/api/fleet/file/f"), found(Operation::FileDelivery, "f"));
+        for method in ["HEAD", "POST"] {
+            assert_eq!(route(method, "/api/fleet/file/f"), Routed::WrongMethod { allow: "GET" }, "{method}");
         }
-        assert_eq!(route("POST", "/api/fleet/file/f"), Routed::WrongMethod { allow: "GET, HEAD" });
         assert_eq!(route("GET", "/api/fleet/file/"), Routed::NotFound);
         assert_eq!(route("GET", "/api/fleet/file/f/g"), Routed::NotFound);
     }

@@ -23,7 +23,6 @@ pub(super) struct Delivery {
     chunks: Vec<Chunk>,
     chunk_bytes: u64,
     range: Range<u64>,
-    head_only: bool,
 }
 
 impl Delivery {
@@ -64,21 +63,11 @@ impl Delivery {
                 response.header("Content-Range", format!("bytes {}-{}/{bytes}", part.start, part.end - 1));
         }
         let chunk_bytes = file.chunk_bytes;
-        Ok(Delivery {
-            response,
-            file: file.key,
-            chunks,
-            chunk_bytes,
-            range: part,
-            head_only: head.method() == "HEAD",
-        })
+        Ok(Delivery { response, file: file.key, chunks, chunk_bytes, range: part })
     }
 
     /// Sends all of it to `client`. What goes wrong once the head is out can only cut the connection.
     pub(super) async fn send(self, cx: &Cx, client: &str) -> Outcome {
-        if self.head_only {
-            return Outcome::Respond(self.response);
-        }
         if !cx.enter(Place::Delivery, client).await {
             return Outcome::Respond(ApiError::MaxLimit.response());
         }
