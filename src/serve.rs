@@ -99,7 +99,7 @@ fn is_alone(loaded: &Loaded) -> bool {
 }
 
 fn run(loaded: &Loaded, read: Read<'_>, log: &Arc<LogHandle>) -> Result<(), ServeError> {
-    let Parts { reactor, mut server, mut workers, mut process, close } = Parts::build(loaded, read, log)?;
+    let (Parts { reactor, mut server, mut workers, mut process }, close) = Parts::build(loaded, read, log)?;
     let result = reactor.run(&mut server, &mut workers, &mut process);
     close();
     result?;
@@ -113,19 +113,20 @@ struct Parts<'a> {
     server: Server,
     workers: Workers,
     process: Process<'a>,
-    /// Ends the store's waits, and gives the data directory back.
-    close: Box<dyn FnOnce()>,
 }
 
+/// Ends the store's waits, and gives the data directory back.
+type Close = Box<dyn FnOnce()>;
+
 impl<'a> Parts<'a> {
-    fn build(loaded: &Loaded, read: Read<'a>, log: &Arc<LogHandle>) -> Result<Self, ServeError> {
+    fn build(loaded: &Loaded, read: Read<'a>, log: &Arc<LogHandle>) -> Result<(Self, Close), ServeError> {
         let config = &loaded.config;
         let clock = crate::reactor::Clock::start();
         let mut open = OpenStore::open(config, clock.now().wall)?;
         let elastic = open.elastic();
         let close = Box::new(open.closer());
         match Self::around(open, elastic, clock.now(), loaded, read, log) {
-            Ok(parts) => Ok(Parts { close, ..parts }),
+            Ok(parts) => Ok((parts, close)),
             Err(error) => {
                 // under an agent it is tried again: what waits for a cluster must not outlive this try
                 close();
@@ -161,7 +162,7 @@ impl<'a> Parts<'a> {
         }
         let workers = Workers { pool, log: Arc::clone(log), elastic: elastic.clone() };
         let process = Process::new(loaded, read, own, elastic, Arc::clone(log));
-        Ok(Parts { reactor, server, workers, process, close: Box::new(|| ()) })
+        Ok(Parts { reactor, server, workers, process })
     }
 }
 

@@ -110,11 +110,6 @@ impl Table {
         self.ended = true;
     }
 
-    /// Whether [`Table::end`] came.
-    pub fn has_ended(&self) -> bool {
-        self.ended
-    }
-
     /// Whether the agent has named this unit, and not taken it back.
     pub fn has(&self, id: &str, kind: i32) -> bool {
         self.units.iter().any(|unit| unit.is(id, kind))

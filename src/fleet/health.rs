@@ -127,7 +127,8 @@ impl Health {
         match health {
             Ok(()) => {
                 self.ever_healthy = true;
-                self.changed |= !was_healthy || self.trouble.take().is_some();
+                let had_trouble = self.trouble.take().is_some();
+                self.changed |= had_trouble || !was_healthy;
             }
             Err(reason) => match &mut self.trouble {
                 Some((_, old)) => {
@@ -284,6 +285,14 @@ mod tests {
         assert_eq!(health.shown(Duration::ZERO), State::Healthy);
         health.store(Ok(()), Duration::ZERO);
         assert_eq!(told(&mut health).0, State::Healthy);
+    }
+
+    #[test]
+    fn trouble_before_the_first_good_news_is_over_with_it() {
+        let mut health = Health::default();
+        health.store(Err("down".into()), Duration::ZERO);
+        assert!(health.store(Ok(()), Duration::from_secs(100)));
+        assert_eq!((health.state(), health.reason()), (State::Healthy, None));
     }
 
     #[test]

@@ -12,15 +12,14 @@ use crate::api::opamp::message::{
     ACCEPTS_EFFECTIVE_CONFIG, ACCEPTS_STATUS, AgentIdentification, CustomCapabilities, OFFERS_REMOTE_CONFIG,
     REPORT_FULL_STATE, ServerToAgent,
 };
-use crate::api::opamp::{
-    Failure, Health, MESSAGE_HEADER, NewCollector, Report, Unreadable, hexadecimal, with_offer,
-};
+use crate::api::opamp::{Failure, Health, MESSAGE_HEADER, NewCollector, Report, Unreadable, with_offer};
 use crate::api::route::Operation as Route;
 use crate::connection::BodyError;
 use crate::fleet::collectors::{Collector, Told, Upgrade};
 use crate::fleet::render::Offer;
 use crate::http::encoding::accepts_gzip;
 use crate::http::{Body, RequestHead, Response, Segment};
+use crate::model::file::hex;
 use crate::model::{Agent, EnrollmentToken, Patch};
 use crate::store::{Answer, Operation, StoreError};
 use crate::task::{Cx, Outcome};
@@ -301,7 +300,7 @@ fn told(agent: &Agent, is_new: bool, report: &Report, offer: Option<Arc<Offer>>)
     };
     let has = |offer: &Offer| match &report.remote_config {
         Some(status) => status.hash == offer.hash,
-        None => agent.collector.as_ref().is_some_and(|it| it.config_hash() == hexadecimal(&offer.hash)),
+        None => agent.collector.as_ref().is_some_and(|it| it.config_hash() == hex(&offer.hash)),
     };
     let collector = Collector {
         agent: Arc::from(agent.id.as_str()),

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use super::file::{hex, sha256};
 /// Hexadecimal digits of a SHA-256.
 pub const SHA256_DIGITS: usize = 64;
 
@@ -84,7 +84,7 @@ impl ArtifactBody {
 
 /// The SHA-256 of `bytes`, hexadecimal, in lower case.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&sha256(bytes))
 }
 
 /// Not the body, which may be large.

@@ -182,7 +182,7 @@ impl Check {
         if !self.chunk.is_empty() {
             self.end_chunk();
         }
-        let whole = hex(&self.all.finalize().into());
+        let whole = hex(&self.all.finalize());
         let transit = transit_hash(self.hashes.iter().map(String::as_str)).map(|hash| hex(&hash));
         let said = |name: &str| upload[name].as_str().map(str::to_lowercase);
         let fits = said("sha256").is_none_or(|said| said == whole)

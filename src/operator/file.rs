@@ -76,7 +76,7 @@ fn hash(file: &mut File) -> io::Result<(u64, String)> {
         }
     }
     file.rewind()?;
-    Ok((bytes, hex(&hash.finalize().into())))
+    Ok((bytes, hex(&hash.finalize())))
 }
 
 fn of_library(library: Option<&str>, before: char) -> String {

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::agent_mode::seam::{DiagnosticFile, Question};
 use crate::config::{self, ClientTls, Elasticsearch, Loaded, PemSource, Store, Tls};
 use crate::fleet::render::yaml;
+use crate::model::sha256_hex;
 use crate::store::trace;
 use crate::tls::pem;
 
@@ -157,8 +157,7 @@ fn certificates(text: &mut String, role: &str, source: &PemSource) {
 }
 
 fn describe(certificate: &CertificateDer<'_>) -> String {
-    let digest: [u8; 32] = Sha256::digest(certificate).into();
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = sha256_hex(certificate);
     match X509Certificate::from_der(certificate) {
         Ok((_, parsed)) => {
             let names = match parsed.subject_alternative_name() {

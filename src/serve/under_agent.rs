@@ -117,8 +117,8 @@ impl<'a> Life<'a> {
         self.write_as(&wanted.loaded)?;
         warn(&wanted.loaded);
         let (load, sent) = (self.load, wanted.sent.clone());
-        let parts = Parts::build(&wanted.loaded, Box::new(move || load(&sent)), &self.log)?;
-        let Parts { reactor, mut server, mut workers, process, close } = parts;
+        let (parts, close) = Parts::build(&wanted.loaded, Box::new(move || load(&sent)), &self.log)?;
+        let Parts { reactor, mut server, mut workers, process } = parts;
         let (sender, control) = (reactor.sender(), self.control);
         let first_call = reactor.sender();
         control.wake_by(Some(Box::new(move || sender.call())));

@@ -11,6 +11,7 @@ use super::message::{
 };
 use super::redact::redact;
 use crate::api::yaml;
+use crate::model::file::hex;
 use crate::model::raw::{Raw, raw};
 
 /// One message of a collector.
@@ -120,22 +121,13 @@ impl RemoteConfigReport {
             3 => "FAILED",
             _ => "UNSET",
         };
-        let mut document = json!({ "last_remote_config_hash": hexadecimal(&status.last_remote_config_hash), "status": name });
+        let mut document =
+            json!({ "last_remote_config_hash": hex(&status.last_remote_config_hash), "status": name });
         if !status.error_message.is_empty() {
             document["error_message"] = status.error_message.into();
         }
         RemoteConfigReport { hash: status.last_remote_config_hash, document: raw(&document) }
     }
-}
-
-/// Bytes as they stand in a document.
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // writing into a text cannot fail
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The only file of a configuration, if there is one with something in it.

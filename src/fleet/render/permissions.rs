@@ -2,14 +2,15 @@
 //! the byte: a fleet that moves over keeps its keys (checkin.md, "Permissions hash").
 
 use serde_json::{Map, Number, Value};
-use sha2::{Digest, Sha256};
+
+use crate::model::sha256_hex;
 
 /// SHA-256, in hexadecimal, of the roles as Go's JSON encoder writes them.
 pub(super) fn hash(roles: &Map<String, Value>) -> String {
     let mut text = String::new();
     write_object(roles, &mut text);
     text.push('\n');
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256_hex(text.as_bytes())
 }
 
 fn write(value: &Value, out: &mut String) {

@@ -35,7 +35,7 @@ fn put_file(world: &mut World, agents: &[Enrolled], first: u8) {
     let targets: Vec<&str> = agents.iter().map(|agent| agent.id.as_str()).collect();
     let document = raw(&json!({
         "file": {"size": 3 * CHUNK, "ChunkSize": CHUNK, "Status": "AWAITING_UPLOAD",
-            "Meta": {"target_agents": targets}},
+            "hash": {"sha256": "ab"}, "Meta": {"target_agents": targets}},
     }));
     let new = NewFile { key: key.clone(), upload_id: "u".into(), document };
     world.ask(Operation::BeginFile(Box::new(new))).unwrap();
@@ -195,6 +195,8 @@ fn more_deliveries_than_there_are_places_wait_in_line() {
     let connections: Vec<_> = agents.iter().map(|agent| fetch_deaf(&mut world, agent)).collect();
     let begun = |world: &World| world.count("ReadChunk");
     assert_eq!(begun(&world), 16);
+    let queues = world.server.places.queues().map(|queue| (queue.name, queue.depth));
+    assert_eq!(queues[2..], [("delivery_chunks", 16), ("deliveries_waiting", 4)]);
     // one goes away, and the next has its place
     world.tell(Event::Lost { connection: connections[0] });
     assert_eq!(begun(&world), 17);
@@ -260,7 +262,7 @@ fn nobody_gives_way_while_nobody_waits() {
 }
 
 #[test]
-fn who_waits_in_too_long_a_line_or_too_long_is_told_so() {
+fn who_would_wait_in_too_long_a_line_is_told_so() {
     let (mut world, agent) = with_file();
     for _ in 0..2 + 32 {
         fetch_deaf(&mut world, &agent);
@@ -289,6 +291,9 @@ fn what_a_client_has_or_what_no_file_has_is_answered_without_a_list_of_chunks() 
     let connection = world.open();
     world.send(connection, format!("{request}Range: bytes={}-\r\n\r\n", 3 * CHUNK).as_bytes());
     assert_eq!((world.answer(connection).status, world.count("FileChunks")), (416, 0));
+    let connection = world.open();
+    world.send(connection, format!("{request}If-None-Match: \"ab\"\r\n\r\n").as_bytes());
+    assert_eq!((world.answer(connection).status, world.count("FileChunks")), (304, 0));
     let connection = fetch(&mut world, &agent);
     assert_whole(&mut world, connection);
     assert_eq!(world.count("FileChunks"), 1);

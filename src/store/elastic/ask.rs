@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 use super::Elastic;
 use super::client::{Client, Content, Request, Response};
@@ -13,6 +13,18 @@ use crate::store::StoreError;
 
 /// What came of one of many.
 pub(super) type Single<T> = Result<T, Trouble>;
+
+/// What `GET /` of a cluster tells.
+#[derive(Deserialize)]
+pub(super) struct Greeting {
+    pub(super) version: Version,
+}
+
+/// Of a cluster.
+#[derive(Deserialize)]
+pub(super) struct Version {
+    pub(super) number: String,
+}
 
 /// A request without a body.
 pub(super) fn plain(method: &'static str, path: impl Into<String>) -> Request {

@@ -4,22 +4,10 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use super::ask::plain;
+use super::ask::{Greeting, plain};
 use super::client::{Client, Request, Response, SendError};
 use super::failure::Cause;
 use crate::config::Elasticsearch;
-
-#[derive(Deserialize)]
-struct Greeting {
-    version: Version,
-}
-
-#[derive(Deserialize)]
-struct Version {
-    number: String,
-}
 
 /// Hosts that are asked, one after another.
 const HOSTS_ASKED_MAX: usize = 6;

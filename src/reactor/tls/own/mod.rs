@@ -13,11 +13,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 pub use names::Names;
 
 use self::inspect::Found;
+use crate::model::sha256_hex;
 use crate::time::Timestamp;
 
 /// How long before its end a certificate is made anew.
@@ -83,13 +82,7 @@ impl OwnCertificates {
         if renewed {
             make_server(&directory, &ca, names, now)?;
         }
-        Ok(OwnCertificates {
-            ca: ca_path,
-            certificate,
-            key,
-            fingerprint: hex(&Sha256::digest(&ca.der)),
-            renewed,
-        })
+        Ok(OwnCertificates { ca: ca_path, certificate, key, fingerprint: sha256_hex(&ca.der), renewed })
     }
 }
 
@@ -139,10 +132,6 @@ fn read(path: &Path) -> Result<Option<String>, OwnError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(OwnError::File { path: path.to_owned(), source }),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ fn the_first_start_makes_both_for_the_owner_only() {
     }
     assert_eq!(fs::read_dir(directory.path().join("tls")).unwrap().count(), 4, "nothing temporary is left");
     let ca = inspect::certificate(&text(&own.ca)).unwrap();
-    assert_eq!(own.fingerprint, hex(&Sha256::digest(&ca.der)));
+    assert_eq!(own.fingerprint, sha256_hex(&ca.der));
     assert_eq!(ca.not_after, START.plus(days(3_650)));
     let server = inspect::certificate(&text(&own.certificate)).unwrap();
     assert_eq!(server.not_after, START.plus(days(365)));

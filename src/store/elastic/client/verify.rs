@@ -11,10 +11,10 @@ use rustls::crypto::{
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::config::VerificationMode;
+use crate::model::sha256_hex;
 use crate::tls::{Pins, TlsError, in_its_time};
 
 /// What is asked of the cluster.
@@ -105,10 +105,7 @@ impl Verifier {
     }
 
     fn has_fingerprint(&self, certificate: &CertificateDer<'_>) -> bool {
-        self.rules.fingerprint.as_ref().is_some_and(|fingerprint| {
-            let digest = Sha256::digest(certificate);
-            *fingerprint == digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-        })
+        self.rules.fingerprint.as_ref().is_some_and(|fingerprint| *fingerprint == sha256_hex(certificate))
     }
 
     fn algorithms(&self) -> &WebPkiSupportedAlgorithms {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::queue::Queue;
-use crate::store::elastic::ask::plain;
+use crate::store::elastic::ask::{Greeting, plain};
 use crate::store::elastic::client::Client;
 use crate::store::{Changes, ClusterFacts};
 
@@ -29,16 +29,6 @@ pub(super) struct Herald {
     /// When it is time to ask, by the client's clock.
     pub(super) due: Duration,
     told: Option<ClusterFacts>,
-}
-
-#[derive(Deserialize)]
-struct Greeting {
-    version: Version,
-}
-
-#[derive(Deserialize)]
-struct Version {
-    number: String,
 }
 
 #[derive(Default, Deserialize)]
