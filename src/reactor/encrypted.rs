@@ -9,12 +9,17 @@ use super::tls::{PLAIN_BYTES_MAX, RECORD_BYTES_MAX, SessionError, Step};
 use super::turn::Turn;
 use crate::server::{ConnectionId, Event};
 
+/// Records that are encrypted and sent together: a send costs as much as encrypting one of them. What a socket does not take
+/// of them is kept, so it is done only while few places for blocked ciphertext are taken.
+const RECORDS_PER_SEND: usize = 4;
+/// Plain bytes of them.
+pub(super) const SEND_PLAIN_BYTES_MAX: usize = RECORDS_PER_SEND * PLAIN_BYTES_MAX;
 /// Plain bytes of a record while all places for blocked ciphertext are taken: what is then kept of one that the socket does
 /// not take stays below 1 KiB, and nobody waits for a place that a slow reader holds.
 const SMALL_PLAIN_BYTES_MAX: usize = 960;
 
 impl<C: Core, J: Jobs> Turn<'_, C, J> {
-    /// Encrypts and sends one record of what the core shows. Returns the bytes moved.
+    /// Encrypts and sends some of what the core shows. Returns the bytes moved.
     pub(super) fn write_encrypted(&mut self, id: ConnectionId) -> usize {
         if !self.network.send_blocked(id) {
             return 0;
@@ -22,8 +27,7 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let count = self.core.output(id, &mut slices);
         let network = &mut *self.network;
-        let places_left = network.counts.blocked < network.bounds.deliveries_blocked_max;
-        let most = if places_left { PLAIN_BYTES_MAX } else { SMALL_PLAIN_BYTES_MAX };
+        let most = plain_bytes_max(network.counts.blocked, network.bounds.deliveries_blocked_max);
         let plain = gather(&slices[..count.min(SLICES_MAX)], &mut network.buffers.plain[..most]);
         let length = plain.len();
         let Some(connection) = network.connections.get_mut(id) else { return 0 };
@@ -157,7 +161,19 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
     }
 }
 
-/// As many bytes as fit into `buffer`, one record's worth: where the first slice has them they are taken from there, else
+/// How much is encrypted at once while `blocked` of `blocked_max` places are taken. Together the places hold at most two
+/// records for each: one that was taken early may hold [`RECORDS_PER_SEND`].
+fn plain_bytes_max(blocked: usize, blocked_max: usize) -> usize {
+    if blocked < blocked_max / RECORDS_PER_SEND {
+        SEND_PLAIN_BYTES_MAX
+    } else if blocked < blocked_max {
+        PLAIN_BYTES_MAX
+    } else {
+        SMALL_PLAIN_BYTES_MAX
+    }
+}
+
+/// As many bytes as fit into `buffer`: where the first slice has them they are taken from there, else
 /// they are copied together.
 fn gather<'a>(slices: &'a [IoSlice<'a>], buffer: &'a mut [u8]) -> &'a [u8] {
     match slices {
@@ -193,6 +209,13 @@ mod tests {
         assert_eq!(gathered(&[b"abcd", b"x"]), b"abcd");
         assert_eq!(gathered(&[b"abc", b"", b"def"]), b"abcd");
         assert_eq!(gathered(&[b"a", b"b"]), b"ab");
+    }
+
+    #[test]
+    fn fewer_records_go_together_the_more_sockets_are_full() {
+        let most: Vec<usize> = [0, 1, 2, 7, 8].map(|blocked| plain_bytes_max(blocked, 8)).into();
+        assert_eq!(most, [65_536, 65_536, 16_384, 16_384, 960]);
+        assert_eq!((plain_bytes_max(0, 1), plain_bytes_max(1, 1)), (16_384, 960));
     }
 
     #[test]

@@ -7,8 +7,9 @@ use std::time::Duration;
 use mio::{Registry, Token};
 
 use super::connection::{Connection, Phase};
+use super::encrypted::SEND_PLAIN_BYTES_MAX;
 use super::socket::Socket;
-use super::tls::{Certificates, Outgoing, PLAIN_BYTES_MAX};
+use super::tls::{Certificates, Outgoing};
 use super::{Bounds, HELD_BYTES_MAX, READ_BYTES_MAX};
 use crate::metrics::{Figures, Queue};
 use crate::server::{ConnectionId, Listener};
@@ -254,7 +255,7 @@ impl Default for Buffers {
     fn default() -> Self {
         Buffers {
             read: vec![0; READ_BYTES_MAX].into(),
-            plain: vec![0; PLAIN_BYTES_MAX].into(),
+            plain: vec![0; SEND_PLAIN_BYTES_MAX].into(),
             outgoing: Outgoing::default(),
         }
     }

@@ -128,7 +128,7 @@ impl Session {
         }
     }
 
-    /// Encrypts `plain`, at most [`PLAIN_BYTES_MAX`]. `tail` is what the last step left of a settled input, else empty.
+    /// Encrypts `plain` as records of at most [`PLAIN_BYTES_MAX`] each. `tail` is what the last step left of a settled input, else empty.
     /// Returns how much of the tail is consumed.
     pub(crate) fn encrypt(
         &mut self,
