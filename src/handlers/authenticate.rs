@@ -38,14 +38,14 @@ pub async fn key(cx: &Cx, key: &ApiKey) -> Result<(), ApiError> {
 
 /// The agent of the path, if the key is its access key and it is active.
 pub async fn agent(cx: &Cx, api_key: &ApiKey, id: &str) -> Result<Box<Agent>, ApiError> {
-    let agent = active_or_not(cx, api_key, id).await?;
+    let agent = active_or_not(cx, api_key, Operation::AgentById(id.to_owned())).await?;
     if agent.active { Ok(agent) } else { Err(ApiError::AgentInactive) }
 }
 
-/// The agent of the path, if the key is its access key.
-pub async fn active_or_not(cx: &Cx, api_key: &ApiKey, id: &str) -> Result<Box<Agent>, ApiError> {
+/// The agent that `read` tells, if the key is its access key.
+pub async fn active_or_not(cx: &Cx, api_key: &ApiKey, read: Operation) -> Result<Box<Agent>, ApiError> {
     key(cx, api_key).await?;
-    let Answer::Agent(agent) = cx.store(Operation::AgentById(id.to_owned())).await? else {
+    let Answer::Agent(agent) = cx.store(read).await? else {
         return Err(ApiError::Internal);
     };
     let agent = agent.filter(|agent| agent.access_api_key_id == api_key.id).ok_or(ApiError::AgentIdentity)?;

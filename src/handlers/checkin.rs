@@ -15,8 +15,8 @@ use crate::fleet::lot::Parked;
 use crate::fleet::strikes::Strike;
 use crate::fleet::{Fleet, SeatId};
 use crate::http::encoding::accepts_gzip;
-use crate::model::raw::Raw;
-use crate::model::{Agent, Detail, Fingerprint, Patch};
+use crate::model::raw::{Raw, is_null};
+use crate::model::{Agent, AgentInfo, Detail, Fingerprint, KeyNeed, Patch};
 use crate::store::{ActionLookup, Answer, Operation};
 use crate::task::{Cx, Outcome};
 use crate::time::Timestamp;
@@ -34,7 +34,7 @@ pub async fn check_in(cx: Cx, request: Request) -> Outcome {
 // 1. key and agent
 async fn authorised(cx: &Cx, request: &Request) -> Result<Box<Agent>, ApiError> {
     let key = authorization::api_key(&request.head)?;
-    let agent = authenticate::active_or_not(cx, &key, &request.id).await?;
+    let agent = authenticate::active_or_not(cx, &key, Operation::AgentCheckingIn(request.id.clone())).await?;
     if agent.active {
         return Ok(agent);
     }
@@ -78,9 +78,7 @@ async fn check_in_agent(cx: &Cx, request: &Request, agent: Box<Agent>) -> Result
         // boxed: it is rare, and its arguments would be held by every check-in
         Box::pin(changes_of_large(cx, agent, said, version, acknowledged, ignores_policy)).await?
     } else {
-        let at = cx.now().wall;
-        let changes = update(&agent, &said, &version, acknowledged, ignores_policy, at)?;
-        (agent, changes)
+        changes_of(agent, said, &version, acknowledged, ignores_policy, cx.now().wall)?
     };
     let seat = cx.fleet(|fleet| fleet.claim(&agent.id, &agent.policy_id, revision_idx, after));
     let pending = record_and_search(cx, &agent, seat, changes, after).await;
@@ -161,15 +159,21 @@ fn revision_of(fleet: &Fleet, agent: &Agent, said: &CheckInRequest) -> Has {
         }
         None => Has::This(agent.policy_revision_idx),
         // it has to get its keys
-        _ if fleet.makes_output_keys() && agent.outputs.values().any(|output| output.api_key.is_empty()) => {
-            Has::This(0)
-        }
+        _ if lacks_a_key(fleet, agent) => Has::This(0),
         Some((policy_id, _)) if *policy_id != agent.policy_id => Has::This(0),
         Some((_, reported)) => match fleet.policies.heard(&agent.policy_id) {
             Some(heard) if *reported > heard => Has::Unknown(*reported),
             _ => Has::This(*reported),
         },
     }
+}
+
+/// Whether an output that the agent's policy has stands in its document without a key. One that the policy does not have, of
+/// an older policy or of a document that was migrated, is none of its business.
+fn lacks_a_key(fleet: &Fleet, agent: &Agent) -> bool {
+    let lacks =
+        |need: &KeyNeed| agent.outputs.get(&need.output).is_some_and(|output| output.api_key.is_empty());
+    fleet.policies.newest(&agent.policy_id).is_some_and(|newest| newest.needs.iter().any(lacks))
 }
 
 /// A revision that we have not heard of is in the store if another server was told of it first: then the agent has it, and
@@ -202,7 +206,7 @@ fn is_large(said: &CheckInRequest) -> bool {
     bytes(&said.local_metadata) + bytes(&said.components) > JSON_INLINE_BYTES_MAX
 }
 
-/// As [`update`], on a worker; gives the agent back.
+/// As [`changes_of`], on a worker.
 async fn changes_of_large(
     cx: &Cx,
     agent: Box<Agent>,
@@ -212,10 +216,7 @@ async fn changes_of_large(
     ignores_policy: bool,
 ) -> Result<(Box<Agent>, Patch), ApiError> {
     let at = cx.now().wall;
-    let work = move || {
-        let changes = update(&agent, &said, &version, acknowledged, ignores_policy, at);
-        changes.map(|changes| (agent, changes))
-    };
+    let work = move || changes_of(agent, said, &version, acknowledged, ignores_policy, at);
     cx.work(work).await.ok_or(ApiError::Internal)?
 }
 
@@ -241,6 +242,22 @@ async fn retire_keys(cx: &Cx, agent: &str) {
     }
 }
 
+/// As [`update`]. The agent comes back without what only the comparison needed: most of what a check-in would hold while it
+/// waits for the store.
+fn changes_of(
+    mut agent: Box<Agent>,
+    said: CheckInRequest,
+    version: &str,
+    acknowledged: Option<i64>,
+    ignores_policy: bool,
+    at: Timestamp,
+) -> Result<(Box<Agent>, Patch), ApiError> {
+    let changes = update(&agent, &said, version, acknowledged, ignores_policy, at)?;
+    agent.local_metadata = Detail::Absent;
+    agent.components = Detail::Absent;
+    Ok((agent, changes))
+}
+
 /// What the check-in changes in the agent's document; nothing if a heartbeat says it all.
 fn update(
     agent: &Agent,
@@ -252,7 +269,7 @@ fn update(
 ) -> Result<Patch, ApiError> {
     let mut patch = Patch::new();
     if let Some(info) = agent.agent.as_ref().filter(|info| info.version != version) {
-        patch = patch.set("agent", serde_json::json!({ "id": info.id, "version": version }));
+        patch = patch.set("agent", AgentInfo { version: version.to_owned(), ..info.clone() });
         // whoever tells no details says with its version that the upgrade is done, should its acknowledgement be lost
         let tells_no_details = agent.upgrade_details.is_none() && said.upgrade_details.is_none();
         if agent.upgrade_started_at.is_some() && tells_no_details {
@@ -281,7 +298,9 @@ fn update(
         }
     }
     if let Some(rollbacks) = rollbacks(agent, said) {
-        patch = patch.set("upgrade", serde_json::json!({ "rollbacks": rollbacks }));
+        let mut upgrade = agent.upgrade.clone();
+        upgrade.insert("rollbacks".to_owned(), rollbacks);
+        patch = patch.set("upgrade", upgrade);
     }
     if agent.audit_unenrolled_reason.is_some() || agent.unenrolled_at.is_some() {
         patch =
@@ -305,7 +324,8 @@ fn upgrade_done(patch: Patch, at: Timestamp) -> Patch {
 /// Rollbacks to store: those said, `[]` where some are stored and none are said.
 fn rollbacks(agent: &Agent, said: &CheckInRequest) -> Option<Raw> {
     let none = || crate::model::raw::raw(&serde_json::json!([]));
-    let stored = agent.upgrade_rollbacks.clone().unwrap_or_else(none);
+    let stored =
+        agent.upgrade.get("rollbacks").filter(|stored| !is_null(stored)).cloned().unwrap_or_else(none);
     let said = said.rollbacks.clone().unwrap_or_else(none);
     (!same_json(&stored, &said)).then_some(said)
 }

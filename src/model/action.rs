@@ -62,14 +62,14 @@ impl Action {
     /// Reads a stored document, whatever single fields look like.
     pub fn read(document_id: &str, seq_no: i64, json: &[u8]) -> Result<Self, serde_json::Error> {
         let fields = Fields::open("action document", json)?;
-        let references = fields.take::<Vec<SecretReference>>("secret_references");
+        let references = fields.list::<SecretReference>("secret_references");
         Ok(Action {
             document_id: document_id.to_owned(),
             seq_no,
             action_id: fields.take("action_id"),
             kind: fields.take("type"),
             input_type: fields.take("input_type"),
-            agents: fields.take("agents"),
+            agents: fields.list("agents"),
             place: None,
             data: fields.raw_or_null("data"),
             expiration: fields.take("expiration"),
@@ -79,7 +79,7 @@ impl Action {
             timestamp: fields.take("@timestamp"),
             traceparent: fields.take("traceparent"),
             signed: fields.optional("signed"),
-            namespaces: fields.take("namespaces"),
+            namespaces: fields.list("namespaces"),
             secret_references: references.into_iter().map(|reference| reference.id).collect(),
         })
     }

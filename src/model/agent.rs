@@ -55,8 +55,8 @@ pub struct Agent {
     pub has_upgrade_attempts: bool,
     /// As stored.
     pub upgrade_details: Option<Raw>,
-    /// The `upgrade.rollbacks` array as stored.
-    pub upgrade_rollbacks: Option<Raw>,
+    /// The section `upgrade` as stored, field by field; `rollbacks` is the one we know.
+    pub upgrade: BTreeMap<String, Raw>,
     /// uninstall, orphaned, key_revoked or migrated.
     pub audit_unenrolled_reason: Option<String>,
     /// Sorted and unique.
@@ -78,13 +78,25 @@ pub struct Agent {
 }
 
 /// The section `agent` of an agent document.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct AgentInfo {
     /// The agent's id once more.
     pub id: String,
     /// As in its User-Agent, without `v` and suffix.
     pub version: String,
+    /// What else is stored there.
+    #[serde(flatten)]
+    pub others: BTreeMap<String, Raw>,
+}
+
+impl AgentInfo {
+    fn read(fields: &Fields<'_>) -> Self {
+        AgentInfo {
+            id: fields.take("id"),
+            version: fields.take("version"),
+            others: fields.others(&["id", "version"]),
+        }
+    }
 }
 
 /// What one output of the policy has given this agent.
@@ -163,17 +175,17 @@ impl Agent {
             id: id.to_owned(),
             active: fields.take("active"),
             access_api_key_id: fields.take("access_api_key_id"),
-            agent: fields.optional("agent"),
+            agent: fields.has("agent").then(|| AgentInfo::read(&fields.section("agent"))),
             policy_id: fields.take("policy_id"),
             agent_policy_id: fields.optional("agent_policy_id"),
             policy_revision_idx: fields.take("policy_revision_idx"),
             enrollment_id: fields.optional("enrollment_id"),
             kind,
-            action_seq_no: fields.take::<Vec<i64>>("action_seq_no").first().copied().unwrap_or(-1),
+            action_seq_no: fields.list::<i64>("action_seq_no").first().copied().unwrap_or(-1),
             last_checkin_status: fields.optional("last_checkin_status"),
             last_checkin_message: fields.optional("last_checkin_message"),
             last_checkin: fields.optional("last_checkin"),
-            unhealthy_reason: fields.optional("unhealthy_reason"),
+            unhealthy_reason: fields.has("unhealthy_reason").then(|| fields.list("unhealthy_reason")),
             enrolled_at: fields.optional("enrolled_at"),
             unenrolled_at: fields.optional("unenrolled_at"),
             unenrollment_started_at: fields.optional("unenrollment_started_at"),
@@ -181,10 +193,10 @@ impl Agent {
             upgrade_started_at: fields.optional("upgrade_started_at"),
             has_upgrade_attempts: fields.has("upgrade_attempts"),
             upgrade_details: fields.raw("upgrade_details"),
-            upgrade_rollbacks: fields.optional::<Upgrade>("upgrade").and_then(|upgrade| upgrade.rollbacks),
+            upgrade: fields.section("upgrade").others(&[]),
             audit_unenrolled_reason: fields.optional("audit_unenrolled_reason"),
-            tags: fields.take("tags"),
-            namespaces: fields.take("namespaces"),
+            tags: fields.list("tags"),
+            namespaces: fields.list("namespaces"),
             replace_token: fields.optional("replace_token"),
             local_metadata: fields.raw("local_metadata").into(),
             user_provided_metadata: fields.raw("user_provided_metadata"),
@@ -193,11 +205,6 @@ impl Agent {
             collector,
         })
     }
-}
-
-#[derive(Deserialize)]
-struct Upgrade {
-    rollbacks: Option<Raw>,
 }
 
 #[cfg(test)]
@@ -209,7 +216,16 @@ mod tests {
         let json = br#"{"active":true,"policy_id":"p","action_seq_no":"five","tags":7,"agent":{"id":"a"}}"#;
         let agent = Agent::read("a", json).unwrap();
         assert_eq!((agent.active, agent.policy_id.as_str(), agent.action_seq_no), (true, "p", -1));
-        assert_eq!(agent.agent, Some(AgentInfo { id: "a".into(), version: String::new() }));
+        assert_eq!(agent.agent.map(|info| (info.id, info.version)), Some(("a".into(), String::new())));
+    }
+
+    #[test]
+    fn what_is_not_known_of_a_section_is_kept() {
+        let json = br#"{"agent":{"id":"a","version":null,"type":"t"},"upgrade":{"rollbacks":[1],"more":{}}}"#;
+        let agent = Agent::read("a", json).unwrap();
+        let info = AgentInfo { version: "9.6.0".into(), ..agent.agent.unwrap() };
+        assert_eq!(serde_json::to_string(&info).unwrap(), r#"{"id":"a","version":"9.6.0","type":"t"}"#);
+        assert_eq!(serde_json::to_string(&agent.upgrade).unwrap(), r#"{"more":{},"rollbacks":[1]}"#);
     }
 
     #[test]

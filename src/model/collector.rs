@@ -28,7 +28,7 @@ impl Collector {
     pub(super) fn read(fields: &Fields<'_>) -> Self {
         Collector {
             sequence_num: fields.optional("sequence_num"),
-            capabilities: fields.take("capabilities"),
+            capabilities: fields.list("capabilities"),
             health: fields.raw("health"),
             effective_config: fields.raw("effective_config"),
             remote_config_status: fields.raw("remote_config_status"),

@@ -199,11 +199,7 @@ impl File {
     /// Reads a stored document, whatever single fields look like.
     pub fn read(key: FileKey, json: &[u8]) -> Result<Self, serde_json::Error> {
         let fields = Fields::open("file document", json)?;
-        let file: Option<Raw> = fields.raw("file");
-        let of_file = match &file {
-            Some(raw) => Fields::open("file document", raw.get().as_bytes())?,
-            None => Fields::open("file document", b"{}")?,
-        };
+        let of_file = fields.section("file");
         let hashed = |hash: Option<Hash>| hash.and_then(|hash| hash.sha256).filter(|text| !text.is_empty());
         Ok(File {
             key,
@@ -301,7 +297,7 @@ mod tests {
         assert_eq!((whole.sha256.as_deref(), whole.transit_sha256.as_deref()), (Some("h"), Some("t")));
         assert_eq!((whole.started, whole.target_agents), (Timestamp(7), vec!["a".to_owned()]));
         let odd = file(r#"{"upload_id":7,"file":{"size":"many","ChunkSize":0,"hash":"h"}}"#);
-        assert_eq!((odd.upload_id.as_str(), odd.bytes, odd.chunk_bytes), ("", None, CHUNK_BYTES));
+        assert_eq!((odd.upload_id.as_str(), odd.bytes, odd.chunk_bytes), ("7", None, CHUNK_BYTES));
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl Policy {
             revision_idx: fields.take("revision_idx"),
             timestamp: fields.take("@timestamp"),
             unenroll_timeout_seconds: fields.take("unenroll_timeout"),
-            namespaces: fields.take("namespaces"),
+            namespaces: fields.list("namespaces"),
             default_fleet_server: fields.take("default_fleet_server"),
         }))
     }

@@ -42,22 +42,58 @@ impl<'a> Fields<'a> {
         self.optional(field).unwrap_or_default()
     }
 
-    /// The field, if present, not null, and well-formed (if not, that is logged).
+    /// The field, if present, not null, and well-formed (if not, that is logged). What is written as another type than it is
+    /// counts as well-formed, as Elasticsearch has it: `"true"`, `"3"`, `3.0`, or `7` where a text is wanted.
     pub fn optional<T: DeserializeOwned>(&self, field: &str) -> Option<T> {
-        let value = self.fields.get(field)?;
-        if is_null(value) {
-            return None;
+        let value = self.value(field)?;
+        read(value.get()).inspect_err(|error| self.is_malformed(field, error)).ok()
+    }
+
+    /// The entries of a list; a single value is a list of one, as Elasticsearch has it. Entries that are malformed are left out,
+    /// which is logged, and so are nulls.
+    pub fn list<T: DeserializeOwned>(&self, field: &str) -> Vec<T> {
+        let Some(value) = self.value(field) else { return Vec::new() };
+        if let Ok(all) = serde_json::from_str(value.get()) {
+            return all;
         }
-        serde_json::from_str(value.get())
-            .inspect_err(|error| {
-                ::log::warn!("{}: the stored field {field} is malformed and ignored: {error}", self.document);
-            })
-            .ok()
+        let entries: Vec<&RawValue> = serde_json::from_str(value.get()).unwrap_or_else(|_| vec![value]);
+        let mut malformed = None;
+        let read = |entry: &RawValue| {
+            read(entry.get()).inspect_err(|error| malformed = Some(error.to_string())).ok()
+        };
+        let list = entries.into_iter().filter(|entry| !is_null(entry)).filter_map(read).collect();
+        if let Some(error) = malformed {
+            self.is_malformed(field, &error);
+        }
+        list
+    }
+
+    /// The object in a field, opened; empty if there is none.
+    pub fn section(&self, field: &str) -> Fields<'a> {
+        let read = |value: &'a RawValue| serde_json::from_str(value.get());
+        let fields = self
+            .value(field)
+            .and_then(|value| read(value).inspect_err(|error| self.is_malformed(field, error)).ok());
+        Fields { document: self.document, fields: fields.unwrap_or_default() }
+    }
+
+    /// All fields but `known`, as they were written: what another version of the stack has added survives a change.
+    pub fn others(&self, known: &[&str]) -> BTreeMap<String, Raw> {
+        let others = self.fields.iter().filter(|(field, _)| !known.contains(field));
+        others.map(|(field, value)| ((*field).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn value(&self, field: &str) -> Option<&'a RawValue> {
+        self.fields.get(field).copied().filter(|value| !is_null(value))
+    }
+
+    fn is_malformed(&self, field: &str, error: &dyn std::fmt::Display) {
+        ::log::warn!("{}: the stored field {field} is malformed and ignored: {error}", self.document);
     }
 
     /// The field as it was written, if present and not null.
     pub fn raw(&self, field: &str) -> Option<Raw> {
-        self.fields.get(field).filter(|value| !is_null(value)).map(|value| (*value).to_owned())
+        self.value(field).map(ToOwned::to_owned)
     }
 
     /// The field as it was written, if present, be it null.
@@ -67,8 +103,26 @@ impl<'a> Fields<'a> {
 
     /// Whether the document has the field with a value other than null.
     pub fn has(&self, field: &str) -> bool {
-        self.fields.get(field).is_some_and(|value| !is_null(value))
+        self.value(field).is_some()
     }
+}
+
+fn read<T: DeserializeOwned>(json: &str) -> Result<T, serde_json::Error> {
+    let read = |json: &str| serde_json::from_str(json);
+    read(json).or_else(|error| other_writings(json).find_map(|json| read(&json).ok()).ok_or(error))
+}
+
+/// A text, number or truth value written as another of these types.
+fn other_writings(json: &str) -> impl Iterator<Item = String> {
+    let text: Option<String> = serde_json::from_str(json).ok();
+    let bare = text.as_deref().unwrap_or(json);
+    let is_scalar = bare.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+        || ["true", "false"].contains(&bare);
+    let unquoted = (text.is_some() && is_scalar).then(|| bare.to_owned());
+    // whole numbers are stored as the client wrote them, `3.0` too
+    let whole = bare.parse::<f64>().ok().filter(|_| is_scalar).map(|number| format!("{:.0}", number.trunc()));
+    let quoted = (text.is_none() && is_scalar).then(|| format!("\"{bare}\""));
+    [unquoted, whole, quoted].into_iter().flatten()
 }
 
 #[cfg(test)]
@@ -83,5 +137,36 @@ mod tests {
         assert_eq!(fields.take::<i64>("a"), 1);
         assert_eq!(fields.optional::<i64>("c"), None);
         assert!(!fields.has("c") && !fields.has("d") && fields.has("b"));
+    }
+
+    #[test]
+    fn a_value_written_as_another_type_is_what_elasticsearch_takes_it_for() {
+        let json = br#"{"a":"true","b":"false","c":"3","d":3.0,"e":"4.9","f":7,"g":true,"h":-1,"i":1e400,"j":{},"k":"five"}"#;
+        let fields = Fields::open("test", json).unwrap();
+        assert_eq!((fields.take::<bool>("a"), fields.take::<bool>("b")), (true, false));
+        assert_eq!(["c", "d", "e", "h"].map(|field| fields.take::<i64>(field)), [3, 3, 4, -1]);
+        assert_eq!(["f", "g", "h"].map(|field| fields.take::<String>(field)), ["7", "true", "-1"]);
+        assert_eq!(["i", "j", "k"].map(|field| fields.optional::<i64>(field)), [None, None, None]);
+        assert_eq!(["j", "k"].map(|field| fields.optional::<bool>(field)), [None, None]);
+        assert_eq!(fields.optional::<String>("j"), None);
+    }
+
+    #[test]
+    fn a_single_value_is_a_list_and_a_malformed_entry_hides_no_other() {
+        let json = br#"{"a":"x","b":["x",null,{},7],"c":5,"d":"5","e":null,"f":[[1],2]}"#;
+        let fields = Fields::open("test", json).unwrap();
+        assert_eq!(fields.list::<String>("a"), ["x"]);
+        assert_eq!(fields.list::<String>("b"), ["x", "7"]);
+        assert_eq!(["c", "d", "f"].map(|field| fields.list::<i64>(field)), [[5], [5], [2]]);
+        assert!(fields.list::<i64>("e").is_empty() && fields.list::<i64>("none").is_empty());
+    }
+
+    #[test]
+    fn a_section_that_is_none_is_empty_and_the_rest_of_one_is_kept() {
+        let json = br#"{"a":{"id":"i","more":[1.50]},"b":7}"#;
+        let fields = Fields::open("test", json).unwrap();
+        assert_eq!(fields.section("a").take::<String>("id"), "i");
+        assert_eq!(fields.section("a").others(&["id"])["more"].get(), "[1.50]");
+        assert!(!fields.section("b").has("id") && !fields.section("c").has("id"));
     }
 }

@@ -9,6 +9,7 @@ impl Operation {
         match self {
             Authenticate(_) => "authenticate",
             AgentById(_) => "agent_by_id",
+            AgentCheckingIn(_) => "agent_checking_in",
             AgentWhole(_) => "agent_whole",
             AgentByAccessKey(_) => "agent_by_access_key",
             AgentByEnrollmentId(_) => "agent_by_enrollment_id",

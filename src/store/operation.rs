@@ -16,9 +16,12 @@ use crate::time::Timestamp;
 pub enum Operation {
     /// Is this key good? `Answer::Authenticated`, or `StoreError::KeyRejected` if it is positively not.
     Authenticate(ApiKey),
-    /// `Answer::Agent`, as of this moment (real time, not as of the last refresh). Of `local_metadata` and `components` a store
-    /// may tell the fingerprints only.
+    /// `Answer::Agent`, as of this moment (real time, not as of the last refresh). `local_metadata` and `components`, most of
+    /// its bytes, may be left out.
     AgentById(String),
+    /// The same with what tells whether `local_metadata` and `components` have changed, they themselves or their fingerprints:
+    /// `Answer::Agent`.
+    AgentCheckingIn(String),
     /// The same with `local_metadata` and `components` whole: `Answer::Agent`.
     AgentWhole(String),
     /// The agent enrolled under this enrollment_id: `Answer::Agent`, as of this moment.
@@ -392,7 +395,8 @@ impl Operation {
     pub fn lane(&self) -> Lane {
         use Operation::*;
         match self {
-            Authenticate(_) | AgentById(_) | AgentByEnrollmentId(_) | TokenByKey(_) => Lane::Read,
+            Authenticate(_) | AgentById(_) | AgentCheckingIn(_) => Lane::Read,
+            AgentByEnrollmentId(_) | TokenByKey(_) => Lane::Read,
             AgentByAccessKey(_) | Secrets(_) => Lane::Read,
             ArtifactBody(_) => Lane::Artifacts,
             PendingActions { .. } | ActionById(_) | ActionSeqNo(_) | ActionsCheckpoint => Lane::Search,

@@ -152,7 +152,7 @@ fn rollbacks_are_kept() {
     let agent = server.settled();
     let rollbacks = json!([{ "version": "9.5.0", "valid_until": "2026-01-01T00:00:00Z" }]);
     server.check_in(&agent, &saying(json!({ "upgrade": { "rollbacks": rollbacks } }))).ok();
-    let stored = server.stop().agent(&agent.id).upgrade_rollbacks.unwrap();
+    let stored = &server.stop().agent(&agent.id).upgrade["rollbacks"];
     assert_eq!(serde_json::from_str::<Value>(stored.get()).unwrap(), rollbacks);
 }
 

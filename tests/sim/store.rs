@@ -151,7 +151,7 @@ impl StoreSim {
         let answers = self.memory.run(operations.to_vec());
         for (operation, answer) in operations.iter().zip(&answers) {
             match (operation, answer) {
-                (Operation::AgentById(_), Ok(Answer::Agent(Some(agent)))) => {
+                (Operation::AgentCheckingIn(_) | Operation::AgentById(_), Ok(Answer::Agent(Some(agent)))) => {
                     self.record(&agent.id, &agent.policy_id, agent.policy_revision_idx);
                 }
                 (Operation::PolicyAcknowledged { agent, policy_id, revision_idx, .. }, Ok(_)) => {

@@ -289,3 +289,32 @@ fn heartbeats_of_the_parked_are_written_together() {
     let stored = world.agent(&agents[0].id).unwrap();
     assert!(stored.last_checkin > stored.enrolled_at);
 }
+
+#[test]
+fn what_another_version_of_the_stack_has_stored_in_a_section_survives_a_check_in() {
+    let (mut world, agent) = World::with_agent();
+    let stored = Patch::new()
+        .set("agent", json!({"id": agent.id, "version": "9.5.0", "type": "t"}))
+        .set("upgrade", json!({"rollbacks": [], "more": 1.50}));
+    world.update(&agent.id, stored);
+    let rollbacks = json!({"agent_policy_id": "p", "policy_revision_idx": 1, "upgrade": {"rollbacks": [{"version": "9.5.0"}]}});
+    world.check_in_with(&agent, rollbacks);
+    let stored = world.agent(&agent.id).unwrap();
+    let info = stored.agent.unwrap();
+    assert_eq!((info.version.as_str(), info.others["type"].get()), ("9.6.0", "\"t\""));
+    assert_eq!(
+        (stored.upgrade["more"].get(), stored.upgrade["rollbacks"].get()),
+        ("1.5", r#"[{"version":"9.5.0"}]"#)
+    );
+}
+
+#[test]
+fn an_agent_is_active_and_finds_its_actions_whatever_type_says_so() {
+    let (mut world, agent) = World::with_agent();
+    world.update(&agent.id, Patch::new().set("active", "true").set("action_seq_no", 0).set("tags", "one"));
+    world.update(&agent.id, Patch::new().set("agent", json!({"id": agent.id, "version": null})));
+    let connection = world.check_in(&agent);
+    assert!(world.read(connection).is_none(), "it is parked");
+    let stored = world.agent(&agent.id).unwrap();
+    assert_eq!((stored.action_seq_no, stored.tags), (0, vec!["one".to_owned()]));
+}

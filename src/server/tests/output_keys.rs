@@ -210,6 +210,15 @@ fn an_agent_without_a_key_for_an_output_gets_the_policy_once_more() {
 }
 
 #[test]
+fn a_key_that_is_missing_of_an_output_that_the_policy_does_not_have_is_not_waited_for() {
+    let (mut world, agents) = world_with(1);
+    let of_another = json!({"gone": {"api_key": "", "type": "elasticsearch"}});
+    world.update(&agents[0].id, Patch::new().set("outputs", of_another));
+    let connection = world.check_in(&agents[0]);
+    assert!(world.read(connection).is_none(), "it is parked");
+}
+
+#[test]
 fn an_acknowledgement_cleans_the_keys_before_it_counts() {
     let (mut world, agents) = world_with(1);
     let agent = &agents[0];

@@ -19,9 +19,12 @@ const AGENTS_PER_PAGE: usize = 500;
 const LEFT_OUT: [&str; 5] =
     ["components", "effective_config", "health", "identifying_attributes", "non_identifying_attributes"];
 
+/// What is most of an agent's document, and wanted by its check-ins alone.
+pub(super) const DETAILS: [&str; 2] = ["components", "local_metadata"];
+
 /// An agent by its id.
-pub(super) fn by_id(id: &str) -> Wanted<'_> {
-    Wanted { index: Index::Agents, id, part: Part::Whole }
+pub(super) fn by_id(id: &str, part: Part) -> Wanted<'_> {
+    Wanted { index: Index::Agents, id, part }
 }
 
 /// The agent in a document that was looked up.
@@ -44,7 +47,10 @@ pub(super) fn by_access_key(key_id: &str) -> Search {
 fn newest(clause: &Value) -> Search {
     // `_seq_no` tells apart what was enrolled within one second
     let sort = json!([{"enrolled_at": {"order": "desc", "unmapped_type": "date"}}, {"_seq_no": "desc"}]);
-    let body = json!({"query": all_of(std::slice::from_ref(clause)), "sort": sort, "size": 1, "track_total_hits": false});
+    let body = json!({
+        "query": all_of(std::slice::from_ref(clause)), "sort": sort, "size": 1, "track_total_hits": false,
+        "_source": {"excludes": DETAILS},
+    });
     Search::new(Index::Agents, body)
 }
 

@@ -47,7 +47,7 @@ pub(super) const LANES: Lanes = Lanes {
 pub(super) fn lane(operation: &Operation) -> Lane {
     use Operation::*;
     match operation {
-        AgentById(_) | AgentWhole(_) | ActionSeqNo(_) => Lane::Read,
+        AgentById(_) | AgentCheckingIn(_) | AgentWhole(_) | ActionSeqNo(_) => Lane::Read,
         AgentByEnrollmentId(_) | AgentByAccessKey(_) | TokenByKey(_) => Lane::Search,
         ArtifactBody(_) => Lane::Artifacts,
         PendingActions { .. } | ActionById(_) => Lane::Search,

@@ -30,6 +30,8 @@ pub(super) enum Part {
     Version,
     /// This field.
     Field(&'static str),
+    /// All but these fields.
+    Without(&'static [&'static str]),
 }
 
 /// A document that is there.
@@ -62,6 +64,7 @@ struct Lookup<'a> {
 enum Source {
     None(bool),
     Fields([&'static str; 1]),
+    AllBut { excludes: &'static [&'static str] },
 }
 
 #[derive(Deserialize)]
@@ -126,6 +129,7 @@ impl Part {
             Part::Whole => None,
             Part::Version => Some(Source::None(false)),
             Part::Field(field) => Some(Source::Fields([field])),
+            Part::Without(excludes) => Some(Source::AllBut { excludes }),
         }
     }
 }

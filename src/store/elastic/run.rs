@@ -5,7 +5,7 @@ use std::mem::discriminant;
 use super::bulk::Refresh;
 use super::enrolling::Undo;
 use super::indices::Index;
-use super::lookup::Wanted;
+use super::lookup::{Part, Wanted};
 use super::search::{Found, Search};
 use super::writes::misplaced;
 use super::{Elastic, actions, agents, lanes, tokens};
@@ -38,8 +38,13 @@ impl Elastic {
         let answer = |operation: &Operation| {
             let document = documents.next().ok_or_else(misplaced)??;
             match operation {
-                Operation::AgentById(id) | Operation::AgentWhole(id) => agents::looked_up(id, document),
-                _ => Ok(Answer::SeqNo(document.map(|document| document.version.seq_no))),
+                Operation::ActionSeqNo(_) => {
+                    Ok(Answer::SeqNo(document.map(|document| document.version.seq_no)))
+                }
+                Operation::AgentById(id) | Operation::AgentCheckingIn(id) | Operation::AgentWhole(id) => {
+                    agents::looked_up(id, document)
+                }
+                _ => Err(misplaced()),
             }
         };
         part.iter().map(answer).collect()
@@ -205,7 +210,8 @@ impl Elastic {
 /// The document that answers an operation.
 fn wanted(operation: &Operation) -> Option<Wanted<'_>> {
     match operation {
-        Operation::AgentById(id) | Operation::AgentWhole(id) => Some(agents::by_id(id)),
+        Operation::AgentById(id) => Some(agents::by_id(id, Part::Without(&agents::DETAILS))),
+        Operation::AgentCheckingIn(id) | Operation::AgentWhole(id) => Some(agents::by_id(id, Part::Whole)),
         Operation::ActionSeqNo(document_id) => Some(actions::by_document_id(document_id)),
         _ => None,
     }

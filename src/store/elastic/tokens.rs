@@ -47,7 +47,7 @@ fn read(hit: &Hit) -> Result<EnrollmentToken, serde_json::Error> {
         policy_id: fields.take("policy_id"),
         active: fields.take("active"),
         name: fields.take("name"),
-        namespaces: fields.take("namespaces"),
+        namespaces: fields.list("namespaces"),
         created_at: fields.take("created_at"),
     })
 }

@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         use Operation::*;
         match operation {
             Authenticate(key) => self.authenticate(&key),
-            AgentById(id) => self.agent_by_id(&id),
+            AgentById(id) | AgentCheckingIn(id) => self.agent_by_id(&id),
             AgentWhole(id) => self.agent_whole(&id),
             AgentByEnrollmentId(enrollment_id) => self.agent_by_enrollment_id(&enrollment_id),
             AgentByAccessKey(key_id) => self.agent_by_access_key(&key_id),

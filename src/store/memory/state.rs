@@ -100,7 +100,7 @@ impl State {
         use Operation::*;
         match operation {
             Authenticate(key) => self.authenticate(&key),
-            AgentById(id) | AgentWhole(id) => self.agent_by_id(&id),
+            AgentById(id) | AgentCheckingIn(id) | AgentWhole(id) => self.agent_by_id(&id),
             AgentByEnrollmentId(enrollment_id) => self.agent_by_enrollment_id(&enrollment_id),
             AgentByAccessKey(key_id) => self.agent_by_access_key(&key_id),
             TokenByKey(key_id) => Ok(self.token_by_key(&key_id)),

@@ -127,7 +127,7 @@ fn a_look_up_tells_large_fields_from_others(fixture: &Fixture) {
         Detail::Whole(raw) => raw.get() == json,
         Detail::Fingerprint(fingerprint) => *fingerprint == Fingerprint::of(json),
     };
-    let by_id = || fixture.find(Operation::AgentById("a".into())).unwrap();
+    let by_id = || fixture.find(Operation::AgentCheckingIn("a".into())).unwrap();
     assert!(is(&by_id().local_metadata, r#"{"host":{"name":"h"}}"#));
     assert!(matches!(by_id().components, Detail::Absent));
     fixture.check_in("a", NOW, Patch::new().set("components", ["c"]));
@@ -136,6 +136,9 @@ fn a_look_up_tells_large_fields_from_others(fixture: &Fixture) {
     assert!(is(&by_id().components, r#"["d"]"#) && is(&by_id().local_metadata, r#"{"host":{"name":"h"}}"#));
     fixture.update("a", Patch::new().remove("components").null("local_metadata"));
     assert!(matches!((by_id().components, by_id().local_metadata), (Detail::Absent, Detail::Absent)));
+    // the rest is there without them
+    let rest = fixture.find(Operation::AgentById("a".into())).unwrap();
+    assert_eq!((rest.active, rest.policy_id, rest.agent.unwrap().id), (true, by_id().policy_id, "a".to_owned()));
 }
 
 fn a_changed_access_key_is_read(fixture: &Fixture) {
