@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::ApiError;
@@ -58,20 +58,24 @@ impl<'a> Fields<'a> {
             .map_err(|_| ApiError::bad(format!("{name}: not an object")))
     }
 
-    /// The field byte for byte, if present and not null; an error if it is nested too deeply to be stored.
+    /// The field byte for byte, if present and not null; an error if it cannot be stored.
     pub fn stored(&self, name: &'static str) -> Result<Option<Raw>, ApiError> {
         let Some(value) = self.raw(name) else { return Ok(None) };
-        check_depth(name, value)?;
+        check_stored(name, value)?;
         Ok(Some(value.to_owned()))
     }
 }
 
-/// An error if `value` is nested too deeply to be stored. Looks at each byte: not for what is compared only.
-pub fn check_depth(name: &'static str, value: &RawValue) -> Result<(), ApiError> {
+/// An error if `value` cannot be stored: it is nested too deeply, or holds a number or a text that who reads the document
+/// cannot take (1e400, half a surrogate pair). Looks at each byte: not for what is compared only.
+pub fn check_stored(name: &'static str, value: &RawValue) -> Result<(), ApiError> {
     if depth(value.get().as_bytes()) > JSON_DEPTH_MAX {
         return Err(ApiError::bad(format!("{name}: nested more than {JSON_DEPTH_MAX} levels deep")));
     }
-    Ok(())
+    match serde_json::from_str::<Readable>(value.get()) {
+        Ok(Readable) => Ok(()),
+        Err(error) => Err(ApiError::bad(format!("{name}: {}", without_place(&error)))),
+    }
 }
 
 /// serde_json's message without the place, which counts from the field's own start.
@@ -97,6 +101,57 @@ fn depth(json: &[u8]) -> usize {
         }
     }
     deepest
+}
+
+/// A value that was read whole; nothing of it is kept.
+struct Readable;
+
+impl<'de> serde::Deserialize<'de> for Readable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Readable)
+    }
+}
+
+impl<'de> Visitor<'de> for Readable {
+    type Value = Readable;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Readable, A::Error> {
+        while values.next_element::<Readable>()?.is_some() {}
+        Ok(Readable)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Readable, A::Error> {
+        while entries.next_entry::<Readable, Readable>()?.is_some() {}
+        Ok(Readable)
+    }
 }
 
 impl<'de> serde::Deserialize<'de> for Fields<'de> {
@@ -165,5 +220,22 @@ mod tests {
         assert!(Fields::open(deep.as_bytes()).unwrap().stored("a").is_err());
         let flat = format!(r#"{{"a":["{}"]}}"#, "[\\\"".repeat(10_000));
         assert!(Fields::open(flat.as_bytes()).unwrap().stored("a").unwrap().is_some());
+    }
+
+    #[test]
+    fn a_number_or_a_text_that_others_cannot_read_is_not_stored() {
+        for value in ["1e400", r#""\ud800""#, r#"{"a":[{"\udfff":1}]}"#, "[-1e999]"] {
+            let body = format!(r#"{{"a":{value},"b":1}}"#);
+            let fields = Fields::open(body.as_bytes()).unwrap();
+            let error = fields.stored("a").unwrap_err();
+            assert!(error.row().2.starts_with("Bad request: a: "), "{value}: {error:?}");
+            assert!(fields.stored("b").unwrap().is_some());
+        }
+        for value in
+            [r#""\ud83d\ude00\u0000""#, "123456789012345678901234567890", "-0", "1e-400", "[]", "true"]
+        {
+            let body = format!(r#"{{"a":{value}}}"#);
+            assert_eq!(Fields::open(body.as_bytes()).unwrap().stored("a").unwrap().unwrap().get(), value);
+        }
     }
 }

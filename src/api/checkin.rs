@@ -21,9 +21,9 @@ pub struct CheckInRequest {
     pub message: String,
     /// `_id` of the last action it has.
     pub ack_token: String,
-    /// As sent; its depth is to be checked before it is stored.
+    /// As sent; whether it can be stored is to be checked first.
     pub local_metadata: Option<Raw>,
-    /// An array, as sent; its depth is to be checked before it is stored.
+    /// An array, as sent; whether it can be stored is to be checked first.
     pub components: Option<Raw>,
     /// The policy it runs, and its revision: both or nothing.
     pub policy: Option<(String, i64)>,
@@ -79,7 +79,10 @@ fn rollbacks(fields: &Fields<'_>) -> Option<Raw> {
         .object("upgrade")
         .inspect_err(|error| ::log::warn!("upgrade is ignored: {error:?}"))
         .ok()??;
-    let rollbacks = upgrade.stored("rollbacks").ok().flatten()?;
+    let rollbacks = upgrade
+        .stored("rollbacks")
+        .inspect_err(|error| ::log::warn!("upgrade.rollbacks is ignored: {error:?}"))
+        .ok()??;
     if !rollbacks.get().starts_with('[') {
         ::log::warn!("upgrade.rollbacks is ignored: not an array");
         return None;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::body::{Fields, check_depth};
+use super::body::{Fields, check_stored};
 use super::{ApiError, FileError};
 use crate::model::raw::{Raw, raw};
 use crate::model::{CHUNK_BYTES, FILE_BYTES_MAX, FileArea, FileKey, FileStatus, NewFile, is_source};
@@ -44,7 +44,7 @@ impl UploadBegin {
             Some(Err(error)) => return Err(ApiError::bad(format!("the body is not JSON: {error}"))),
             None => return Err(FileError::BodyRequired.into()),
         };
-        check_depth("the body", &request)?;
+        check_stored("the body", &request)?;
         let fields = object(&request).ok_or_else(|| ApiError::bad("the body is not a JSON object"))?;
         let agent_id =
             text(&fields, "agent_id").filter(|id| !id.is_empty()).ok_or(FileError::AgentIdMissing)?;

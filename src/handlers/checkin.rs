@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{JSON_INLINE_BYTES_MAX, Request, answered, authenticate, deliver, read_body, secrets, unenroll};
 use crate::api::action::{self, Delivery};
 use crate::api::authorization;
-use crate::api::body::check_depth;
+use crate::api::body::check_stored;
 use crate::api::checkin::{CheckInRequest, poll_times, says_the_same, unhealthy_reasons};
 use crate::api::route::Operation as Route;
 use crate::api::upgrade::UpgradeDetails;
@@ -280,13 +280,13 @@ fn update(
         patch = patch.set("action_seq_no", [seq_no]);
     }
     if let Some(metadata) = said.local_metadata.as_ref().filter(|said| differs(&agent.local_metadata, said)) {
-        check_depth("local_metadata", metadata)?;
+        check_stored("local_metadata", metadata)?;
         patch = patch.set("local_metadata", metadata);
     }
     let components = said.components.as_ref().filter(|said| differs(&agent.components, said));
     let mut reasons = agent.unhealthy_reason.clone();
     if let Some(components) = components {
-        check_depth("components", components)?;
+        check_stored("components", components)?;
         patch = patch.set("components", components);
         reasons = Some(unhealthy_reasons(components)).filter(|reasons| !reasons.is_empty()).or(reasons);
     }

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::{Request, answered, authenticate, json, read_body, replace_token};
 use crate::api::ApiError;
@@ -249,31 +251,21 @@ impl Item {
                 .null("unenrolled_reason");
             return Ok(Written::Replacement(patch));
         }
-        let mut document = json!({
-            "active": true,
-            "policy_id": token.policy_id,
-            "policy_base_id": self.policy_base_id,
-            "type": self.kind,
-            "enrolled_at": self.enrolled_at,
-            "action_seq_no": [plan.acts_after],
-            "agent": agent,
-        });
-        let mut set = |field: &str, value: serde_json::Value| document[field] = value;
-        if !token.namespaces.is_empty() {
-            set("namespaces", json!(token.namespaces));
-        }
-        if !self.wanted.tags.is_empty() {
-            set("tags", json!(self.wanted.tags));
-        }
-        if let Some(local_metadata) = &self.local_metadata {
-            set("local_metadata", json!(local_metadata));
-        }
-        if let Some(enrollment_id) = &self.wanted.enrollment_id {
-            set("enrollment_id", json!(enrollment_id));
-        }
-        if let Some(hash) = hashed_token(cx, self.wanted.replace_token.clone()).await? {
-            set("replace_token", json!(hash));
-        }
+        let replace_token = hashed_token(cx, self.wanted.replace_token.clone()).await?;
+        let document = NewAgent {
+            active: true,
+            policy_id: &token.policy_id,
+            policy_base_id: &self.policy_base_id,
+            kind: &self.kind,
+            enrolled_at: &self.enrolled_at,
+            action_seq_no: [plan.acts_after],
+            agent,
+            namespaces: &token.namespaces,
+            tags: &self.wanted.tags,
+            local_metadata: self.local_metadata.as_deref(),
+            enrollment_id: self.wanted.enrollment_id.as_deref(),
+            replace_token,
+        };
         Ok(Written::New(raw(&document)))
     }
 
@@ -293,6 +285,29 @@ impl Item {
         };
         json(serde_json::to_vec(&EnrollAnswer { action: "created", item }).unwrap_or_default())
     }
+}
+
+/// A new agent's document. What the agent said of itself goes in as it came.
+#[derive(Serialize)]
+struct NewAgent<'a> {
+    active: bool,
+    policy_id: &'a str,
+    policy_base_id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    enrolled_at: &'a str,
+    action_seq_no: [i64; 1],
+    agent: serde_json::Value,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    namespaces: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    tags: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    local_metadata: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enrollment_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replace_token: Option<String>,
 }
 
 async fn hashed_token(cx: &Cx, token: Option<String>) -> Result<Option<String>, ApiError> {

@@ -44,4 +44,6 @@ mod upgrade;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod unreadable;
+#[cfg(test)]
 mod uploads;

@@ -40,4 +40,6 @@ mod upgrade;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod unreadable;
+#[cfg(test)]
 mod uploads;

@@ -9,6 +9,7 @@ use super::error::Refusal;
 use super::query::{PER_PAGE_MAX, Query};
 use super::{Answered, answer, facts};
 use crate::handlers::{self, Request};
+use crate::model::raw::Raw;
 use crate::model::{Action, ActionResult};
 use crate::task::Cx;
 use crate::time::Timestamp;
@@ -109,8 +110,7 @@ impl Group {
         let completed = results.iter().map(|result| result.timestamp.as_str()).max().filter(|_| is_complete);
         let errors = failed.rev().take(errors_max);
         let errors: Vec<Value> = errors.map(|result| outcome(&result.agent_id, Some(result))).collect();
-        let data: Value =
-            action.data.as_ref().and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        let data = action.data.as_ref().map(readable).unwrap_or_default();
         let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         json!({
             "actionId": action.action_id,
@@ -140,7 +140,7 @@ fn whole(group: &Group, results: Vec<ActionResult>, cancelled: &Cancellations, n
         results.iter().map(|result| (result.agent_id.as_str(), result)).collect();
     let outcomes = group.agents().into_iter().map(|agent| outcome(agent, by_agent.get(agent).copied()));
     item["results"] = outcomes.collect();
-    item["data"] = json!(group.first().data);
+    item["data"] = json!(group.first().data.as_ref().map(readable));
     item
 }
 
@@ -153,8 +153,13 @@ fn outcome(agent: &str, result: Option<&ActionResult>) -> Value {
     }
     for (field, raw) in [("data", &result.data), ("action_response", &result.action_response)] {
         if let Some(raw) = raw {
-            outcome[field] = json!(raw);
+            outcome[field] = readable(raw);
         }
     }
     outcome
+}
+
+/// What is stored, as a value; null for what no reader of JSON takes, which others than we may have written.
+fn readable(stored: &Raw) -> Value {
+    serde_json::from_str(stored.get()).unwrap_or_default()
 }
