@@ -38,6 +38,9 @@ impl HttpDate {
     }
 }
 
+/// The last moment that RFC 3339 can write: the end of the year 9999.
+const LAST: Timestamp = Timestamp(253_402_300_799_999);
+
 /// A time that never comes: the deadline of what has none.
 pub const NEVER: Duration = Duration::MAX;
 
@@ -79,8 +82,9 @@ impl Timestamp {
         Timestamp(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// What is later than RFC 3339 can write is its last moment: never does it become the past.
     fn date_time(self) -> OffsetDateTime {
-        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.min(LAST).0) * 1_000_000)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 }
@@ -113,8 +117,10 @@ mod tests {
     }
 
     #[test]
-    fn a_time_out_of_range_does_not_panic() {
-        assert_eq!(Timestamp(i64::MAX).rfc3339(), "1970-01-01T00:00:00Z");
+    fn a_time_out_of_range_is_the_last_that_can_be_written() {
+        assert_eq!(LAST.plus(Duration::from_millis(1)).rfc3339(), "9999-12-31T23:59:59Z");
+        assert_eq!(Timestamp(i64::MAX).rfc3339(), "9999-12-31T23:59:59Z");
+        assert_eq!(Timestamp(i64::MIN).rfc3339(), "1970-01-01T00:00:00Z");
         assert_eq!(Timestamp(i64::MAX).plus(Duration::MAX), Timestamp(i64::MAX));
     }
 }

@@ -73,7 +73,7 @@ impl World {
     pub(crate) fn open(&mut self, listener: Listener) -> ConnectionId {
         self.connections += 1;
         let connection = SlotId { index: self.connections, generation: 1 };
-        self.server.handle(self.now, Event::Opened { connection, listener, tls: false });
+        self.server.handle(self.now, Event::Opened { connection, listener, tls: false, peer: None });
         connection
     }
 

@@ -101,6 +101,14 @@ pub(super) enum Extent {
 }
 
 impl Body {
+    /// All its bytes, if they are one piece.
+    pub fn whole(&self) -> Option<&[u8]> {
+        match (self.segments.len(), self.extent) {
+            (1, Extent::Complete) => self.segments.front().map(Segment::as_bytes),
+            _ => None,
+        }
+    }
+
     /// No body.
     pub fn empty() -> Self {
         Self::default()

@@ -182,6 +182,22 @@ struct TextFields<'a, W> {
 
 impl<'kvs, W: Write> VisitSource<'kvs> for TextFields<'_, W> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
-        write!(self.line, " {key}={}", printable(&value.to_string())).map_err(Into::into)
+        value.visit(TextField { line: self.line, key: key.as_str() })
+    }
+}
+
+/// One field; an absent value is none.
+struct TextField<'a, W> {
+    line: &'a mut W,
+    key: &'a str,
+}
+
+impl<'v, W: Write> VisitValue<'v> for TextField<'_, W> {
+    fn visit_any(&mut self, value: Value<'_>) -> Result<(), kv::Error> {
+        write!(self.line, " {}={}", self.key, printable(&value.to_string())).map_err(Into::into)
+    }
+
+    fn visit_null(&mut self) -> Result<(), kv::Error> {
+        Ok(())
     }
 }

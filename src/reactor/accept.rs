@@ -84,7 +84,8 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
         if tls {
             self.network.set_deadline(id, self.now.mono + self.network.bounds.handshake_time_max);
         } else {
-            self.tell(Event::Opened { connection: id, listener, tls: false });
+            let peer = self.network.connections.get(id).and_then(|connection| connection.socket.peer());
+            self.tell(Event::Opened { connection: id, listener, tls: false, peer });
         }
     }
 }

@@ -185,6 +185,7 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
         let Some(connection) = network.connections.get_mut(id) else { return Ok(Shaken::Waits) };
         let Some(session) = connection.session.as_mut() else { return Ok(Shaken::Waits) };
         let (core, now, listener) = (&mut *self.core, self.now, connection.listener);
+        let socket = &connection.socket;
         let (mut start, mut told) = (0, false);
         let outgoing = &mut network.buffers.outgoing;
         let outcome = loop {
@@ -192,7 +193,8 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
             let (consumed, step) = session.step(incoming, outgoing, |bytes| {
                 // the client's last message and its first request may lie in one step
                 if !told {
-                    core.handle(now, Event::Opened { connection: id, listener, tls: true });
+                    let peer = socket.peer();
+                    core.handle(now, Event::Opened { connection: id, listener, tls: true, peer });
                     told = true;
                 }
                 core.handle(now, Event::Received { connection: id, bytes });
@@ -248,7 +250,8 @@ impl<C: Core, J: Jobs> Turn<'_, C, J> {
         if told {
             self.effects();
         } else {
-            self.tell(Event::Opened { connection: id, listener, tls: true });
+            let peer = connection.socket.peer();
+            self.tell(Event::Opened { connection: id, listener, tls: true, peer });
         }
         self.network.enqueue(id);
     }

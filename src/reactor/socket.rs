@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
@@ -38,6 +38,14 @@ impl Socket {
         match self {
             Socket::Tcp(stream) => stream.register(registry, token, both),
             Socket::Unix(stream) => stream.register(registry, token, both),
+        }
+    }
+
+    /// Who is at the other end, where it has an address.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Socket::Tcp(stream) => stream.peer_addr().ok(),
+            Socket::Unix(_) => None,
         }
     }
 

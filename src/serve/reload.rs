@@ -145,6 +145,19 @@ impl<'a> Process<'a> {
         &self.in_force
     }
 
+    /// Who renames the log's file says so by SIGHUP, and is given a new one of its name.
+    fn reopen_log(&mut self) {
+        let mut logging = self.in_force.logging.clone();
+        if logging.to_stderr || !logging.to_files {
+            return;
+        }
+        logging.files.rotate_on_startup = false;
+        match Output::open(&logging, false, false) {
+            Ok(output) => self.log.switch_to(output),
+            Err(error) => ::log::error!("the log's file could not be opened again: {error}"),
+        }
+    }
+
     fn remember_files(&mut self, loaded: &Loaded) {
         if loaded.files != self.files {
             self.files.clone_from(&loaded.files);
@@ -232,7 +245,12 @@ fn stamps(files: &[PathBuf]) -> Stamps {
 
 impl Hooks for Process<'_> {
     fn reload(&mut self, now: Now) -> Option<Reload> {
-        self.read_again(now)
+        let log_before = self.in_force.logging.clone();
+        let reload = self.read_again(now);
+        if self.in_force.logging == log_before {
+            self.reopen_log();
+        }
+        reload
     }
 
     fn look_at_files(&mut self, now: Now) -> Option<Reload> {

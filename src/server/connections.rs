@@ -1,6 +1,7 @@
 //! Connections: bytes in, requests begun, responses out, and the end of each.
 
 use std::io::IoSlice;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::connection::{BodyError, ConnectionId, Listener};
@@ -21,6 +22,8 @@ pub(super) struct Connection {
     pub(super) socket: Option<Box<Socket>>,
     pub(super) listener: Listener,
     pub(super) is_encrypted: bool,
+    /// Who opened it, for the log.
+    pub(super) peer: Option<SocketAddr>,
     pub(super) stage: Stage,
     /// Bytes that cannot be taken yet: at most one read buffer, for nothing more is read then.
     input: Vec<u8>,
@@ -83,12 +86,19 @@ impl Connection {
 }
 
 impl Server {
-    pub(super) fn opened(&mut self, id: ConnectionId, listener: Listener, is_encrypted: bool) {
+    pub(super) fn opened(
+        &mut self,
+        id: ConnectionId,
+        listener: Listener,
+        is_encrypted: bool,
+        peer: Option<SocketAddr>,
+    ) {
         let connection = Connection {
             http: HttpConnection::new(),
             socket: None,
             listener,
             is_encrypted,
+            peer,
             stage: Stage::Idle,
             input: Vec::new(),
             exchange: None,
@@ -203,9 +213,9 @@ impl Server {
             Stage::Idle | Stage::Parked(_) => None,
         };
         let Some(exchange) = connection.exchange.as_mut() else { return };
-        let listener = connection.listener;
+        let (listener, peer) = (connection.listener, connection.peer);
         let fleet = self.fleet.as_deref_mut().expect("the fleet is here while no task is polled");
-        let response = exchange.complete(response, fleet, listener, now);
+        let response = exchange.complete(response, fleet, listener, peer, now);
         connection.http.respond(response);
         connection.stage = Stage::Answering(
             task.filter(|task| self.tasks.get(*task).is_some_and(|task| task.awaits_fate())),

@@ -1,6 +1,7 @@
 //! What goes into the core and what comes out of it.
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::config::Config;
@@ -24,6 +25,8 @@ pub enum Event<'a> {
         listener: Listener,
         /// Whether it is encrypted.
         tls: bool,
+        /// Who opened it, for the log; `None` where nobody has an address, and for who is gone already.
+        peer: Option<SocketAddr>,
     },
     /// Plain bytes came. All are taken; see [`super::Server::wants_input`].
     Received {

@@ -1,6 +1,9 @@
 //! One request and its answer: what is remembered of it, how it is routed, what every answer carries.
 
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use serde::Deserialize;
 
 use crate::api::ApiError;
 use crate::api::route::{API_VERSION, Operation, Routed, limited_operation, route};
@@ -118,6 +121,7 @@ impl Exchange {
         response: Response,
         fleet: &mut Fleet,
         listener: Listener,
+        peer: Option<SocketAddr>,
         now: Now,
     ) -> Response {
         let request_id = self.request_id.take().map_or_else(|| fleet.uuid(), String::from);
@@ -127,7 +131,7 @@ impl Exchange {
             self.leave(fleet, listener);
         }
         self.body = None;
-        self.log(response.status, &request_id, now);
+        self.log(&response, &request_id, peer, now);
         self.count(&response, &mut fleet.counters, listener);
         let response =
             response.header("X-Request-Id", request_id).header("Date", fleet.date.at(now.wall).to_owned());
@@ -164,28 +168,59 @@ impl Exchange {
     }
 
     /// The answer after which the connection speaks another protocol: the request counts until that ends.
-    pub(super) fn switch(&mut self, response: Response, fleet: &mut Fleet, now: Now) -> Response {
+    pub(super) fn switch(
+        &mut self,
+        response: Response,
+        fleet: &mut Fleet,
+        peer: Option<SocketAddr>,
+        now: Now,
+    ) -> Response {
         let request_id = self.request_id.take().map_or_else(|| fleet.uuid(), String::from);
-        self.log(response.status, &request_id, now);
+        self.log(&response, &request_id, peer, now);
         fleet.counters.succeeded += 1;
         self.answered = true;
         self.park();
         response.header("X-Request-Id", request_id)
     }
 
-    fn log(&self, status: u16, request_id: &str, now: Now) {
+    /// Who asked for what, and what came of it (config.md, "Keys": logging).
+    fn log(&self, response: &Response, request_id: &str, peer: Option<SocketAddr>, now: Now) {
+        let status = response.status;
         let level = if (200..300).contains(&status) { ::log::Level::Debug } else { ::log::Level::Info };
+        if level > ::log::max_level() {
+            return;
+        }
         let (method, path) = self.line.split_once(' ').unwrap_or_default();
+        let error = (status >= 400).then(|| error_message(response)).flatten();
         ::log::log!(
             level,
             "http.request.id" = request_id,
             "http.request.method" = method,
             "url.full" = path,
             "http.response.status_code" = status,
-            "event.duration" = u64::try_from(now.mono.saturating_sub(self.started).as_nanos()).unwrap_or(u64::MAX);
+            "error.message" = error.as_deref(),
+            "event.duration" = u64::try_from(now.mono.saturating_sub(self.started).as_nanos()).unwrap_or(u64::MAX),
+            "client.address" = peer.map(|peer| peer.to_string()).as_deref(),
+            "fleet.agent.id" = agent_of(path);
             "HTTP request"
         );
     }
+}
+
+/// The error's name and message, as the client is told them.
+fn error_message(response: &Response) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Told {
+        error: String,
+        message: String,
+    }
+    let Told { error, message } = serde_json::from_slice(response.body.whole()?).ok()?;
+    Some(format!("{error}: {message}"))
+}
+
+/// The agent that a path names, as it is written there.
+fn agent_of(path: &str) -> Option<&str> {
+    path.strip_prefix("/api/fleet/agents/")?.split_once('/').map(|(id, _)| id)
 }
 
 /// The answer to what cannot be served as HTTP.

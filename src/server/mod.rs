@@ -84,6 +84,8 @@ pub struct Server {
     effects: VecDeque<Effect>,
     stopping: Option<Stopping>,
     now: Now,
+    /// Since when the wall clock has gone as the monotonic one does.
+    steady_since: Duration,
     beats_under_way: usize,
     /// A look after outputs is under way.
     minds_outputs: bool,
@@ -124,6 +126,7 @@ impl Server {
             effects: VecDeque::new(),
             stopping: None,
             now,
+            steady_since: now.mono,
             beats_under_way: 0,
             minds_outputs: false,
             supervised: Supervised::default(),
@@ -136,9 +139,9 @@ impl Server {
 
     /// Takes in what happened.
     pub fn handle(&mut self, now: Now, event: Event<'_>) {
-        self.now = now;
+        self.note_time(now);
         match event {
-            Event::Opened { connection, listener, tls } => self.opened(connection, listener, tls),
+            Event::Opened { connection, listener, tls, peer } => self.opened(connection, listener, tls, peer),
             Event::Received { connection, bytes } => self.received(connection, bytes),
             Event::Sent { connection, bytes } => self.sent(connection, bytes),
             Event::Ended { connection } => self.ended(connection),
@@ -155,7 +158,7 @@ impl Server {
 
     /// Lets timers ring that are due.
     pub fn tick(&mut self, now: Now) {
-        self.now = now;
+        self.note_time(now);
         self.ring();
         self.inflate_on();
         self.let_in_late();

@@ -47,9 +47,10 @@ impl Server {
     pub(super) fn upgrade(&mut self, id: ConnectionId, upgrade: Upgrade) {
         let now = self.now;
         let Some(connection) = self.connections.get_mut(id) else { return };
+        let peer = connection.peer;
         let Some(exchange) = connection.exchange.as_mut() else { return };
         let fleet = self.fleet.as_deref_mut().expect("the fleet is here while no task is polled");
-        let answer = exchange.switch(Response::new(101, ""), fleet, now);
+        let answer = exchange.switch(Response::new(101, ""), fleet, peer, now);
         let answer = answer.header("Upgrade", "websocket").header("Sec-WebSocket-Accept", upgrade.accept);
         connection.socket = Some(Box::new(Socket {
             websocket: WebSocket::new(answer.switching_head()),

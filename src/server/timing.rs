@@ -8,7 +8,7 @@ use crate::fleet::SeatId;
 use crate::handlers::{deliver, enroll, policy};
 use crate::http::Phase;
 use crate::store::{Operation, StoreResult};
-use crate::time::NEVER;
+use crate::time::{NEVER, Now};
 
 use super::connections::Stage;
 use super::exchange::Exchange;
@@ -41,6 +41,8 @@ const FIRST_CLEANUP: Duration = Duration::from_secs(10);
 /// Between the end of one look after outputs and the next.
 const OUTPUTS_EVERY: Duration = Duration::from_secs(30);
 const BEATS_EVERY: Duration = Duration::from_secs(1);
+/// A wall clock that goes ahead of the monotonic one by more has made a step: the machine slept, or its clock was put right.
+const CLOCK_STEP: Duration = Duration::from_secs(10);
 /// A wait that is shorter than a timer is exact is no wait.
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 
@@ -51,6 +53,15 @@ impl Server {
         self.timers.set(now + FIRST_CLEANUP, Timer::Cleanup);
         self.timers.set(now + BEATS_EVERY, Timer::Beats);
         self.outputs_are_minded();
+    }
+
+    /// Takes in what time it is. After a step ahead all agents seem to have been silent for as long: they get time to come.
+    pub(super) fn note_time(&mut self, now: Now) {
+        let gone = now.mono.saturating_sub(self.now.mono);
+        if now.wall > self.now.wall.plus(gone + CLOCK_STEP) {
+            self.steady_since = now.mono;
+        }
+        self.now = now;
     }
 
     /// When a wait that begins now has lasted long enough; zero in the configuration means that it never has.
@@ -186,7 +197,8 @@ impl Server {
 
     fn clean_up(&mut self) {
         let now = self.now;
-        let cleanup = Operation::Cleanup { now: now.wall, serving: now.mono };
+        let serving = now.mono.saturating_sub(self.steady_since);
+        let cleanup = Operation::Cleanup { now: now.wall, serving };
         if self.put(Owner::Housekeeping, cleanup).is_err() {
             ::log::warn!("too many operations wait for the store: nothing is cleaned up this time");
         }

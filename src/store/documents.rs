@@ -46,6 +46,17 @@ pub(super) fn time(object: &Object<'_>, field: &str) -> Option<Timestamp> {
     Timestamp::parse(&string(object, field))
 }
 
+/// What is stored as the time of a check-in or a heartbeat is never later than the next one by more than this, unless a clock was
+/// ahead that has been put right: then it counts no more, for the agent's document would stand still until that time.
+pub(super) const CLOCK_AHEAD_SECONDS_MAX: i64 = 600;
+
+/// The later of the stored time of a check-in and another one, in seconds since 1970.
+pub(super) fn latest_checkin(stored: Option<i64>, at: i64) -> i64 {
+    stored
+        .filter(|stored| *stored <= at.saturating_add(CLOCK_AHEAD_SECONDS_MAX))
+        .map_or(at, |stored| stored.max(at))
+}
+
 /// How the documents hold times: whole seconds since 1970.
 pub(super) fn seconds(time: Timestamp) -> i64 {
     time.0.div_euclid(1000)

@@ -77,7 +77,7 @@ pub enum Operation {
         /// What changes.
         patch: Patch,
     },
-    /// A check-in's fields; `last_checkin` never goes back. Where other servers write too, nothing at all if the stored
+    /// A check-in's fields; `last_checkin` never goes back, but from where only a clock that was ahead can have put it. Where other servers write too, nothing at all if the stored
     /// `last_checkin` is newer than `at`: theirs was later. A store of our own has seen check-ins in their order, and a wall
     /// clock that was set back must not lose one. `Answer::Done`, also if there is no such agent.
     CheckIn {
@@ -234,7 +234,7 @@ pub enum Operation {
     Cleanup {
         /// The present.
         now: Timestamp,
-        /// For how long agents have been able to check in: nobody is silent for longer than that.
+        /// For how long agents have been able to check in, by a clock that made no step: nobody is silent for longer than that.
         serving: Duration,
     },
     /// Copies the whole store into a file that must not exist. `Answer::Done`.
@@ -264,7 +264,7 @@ pub enum FileQuery {
 pub enum FileList {
     /// Those that an agent sent.
     OfAgent(String),
-    /// Those that go to agents.
+    /// Those that go to agents, of libraries too.
     ToAgents,
 }
 

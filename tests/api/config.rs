@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Failed, Installation, Options, Process, Request, Server, event, executable, free_port, online,
+    Failed, Installation, Options, Process, Request, Server, event, eventually, executable, free_port, online,
 };
 
 /// An installation with a configuration file.
@@ -148,6 +148,17 @@ fn each_line_of_the_log_is_ecs_json() {
 }
 
 #[test]
+fn a_refusal_says_in_the_log_who_asked_for_what_and_why() {
+    let server = Server::with(Options::plain());
+    let request = Request::post("/api/fleet/agents/somebody/acks").key(server.token());
+    server.ask(&request.header("X-Request-Id", "mine")).is_error(403, "ErrAgentIdentity");
+    let line: Value = serde_json::from_str(&server.process.stderr.wait_for("\"mine\"")).unwrap();
+    assert!(line["client.address"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+    assert_eq!(line["error.message"], "ErrAgentIdentity: Agent header contains wrong identifier");
+    assert_eq!(line["fleet.agent.id"], "somebody");
+}
+
+#[test]
 fn refused_requests_are_logged_at_info_and_others_at_debug() {
     let server = Server::with(Options::plain());
     server.ask(&Request::get("/api/status").header("X-Request-Id", "went-well"));
@@ -223,6 +234,26 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut process = Process::spawn(command, false);
     let status = process.wait();
     (status.code(), process.stdout.whole(), process.stderr.whole())
+}
+
+#[test]
+fn a_log_file_that_was_renamed_is_made_anew_at_sighup() {
+    let installation = with_file(
+        "logging: {files: {path: logs}}\n",
+        Options::plain().set("logging.to_stderr", false).unread(),
+    );
+    let logs = installation.directory.path().join("logs");
+    let (file, renamed) = (logs.join("fleet-server.log"), logs.join("old"));
+    let server = installation.start();
+    let written = || fs::read_to_string(&file).unwrap();
+    eventually("the first lines are written", || written().contains("listening").then_some(()));
+    fs::rename(&file, &renamed).unwrap();
+    server.process.signal(Signal::HUP);
+    eventually("there is a new file", || fs::exists(&file).unwrap().then_some(()));
+    server.ask(&Request::get("/nowhere").header("X-Request-Id", "after"));
+    let _installation = server.stop();
+    assert!(fs::read_to_string(&renamed).unwrap().contains("listening"));
+    assert!(written().contains("after") && !written().contains("listening"), "{}", written());
 }
 
 #[test]

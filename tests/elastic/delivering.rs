@@ -74,7 +74,7 @@ impl World {
     fn post(&mut self, path: &str, token: &str, body: &Value) -> Value {
         self.connections += 1;
         let connection = ConnectionId { index: self.connections, generation: 1 };
-        self.tell(Event::Opened { connection, listener: Listener::External, tls: false });
+        self.tell(Event::Opened { connection, listener: Listener::External, tls: false, peer: None });
         let body = body.to_string();
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: x\r\nUser-Agent: elastic agent 9.6.0\r\nAuthorization: ApiKey {token}\r\n\

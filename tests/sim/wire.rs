@@ -112,7 +112,7 @@ impl Sim {
         let misbehaviour = self.misbehaviour();
         self.wires.insert(id, Wire::new(owner, &mut self.dice, misbehaviour));
         self.tally.connections += 1;
-        self.tell(Event::Opened { connection: id, listener: Listener::External, tls: false });
+        self.tell(Event::Opened { connection: id, listener: Listener::External, tls: false, peer: None });
         id
     }
 

@@ -90,6 +90,14 @@ fn a_rollout_spreads_the_start_over_the_agents() {
 }
 
 #[test]
+fn a_start_beyond_all_that_can_be_written_is_never_at_once() {
+    let json = r#"{"action_id":"u","type":"UPGRADE","data":{"version":"9"},"agents":["a","b"],
+        "start_time":"2026-01-01T00:00:00Z","rollout_duration_seconds":9223372036854775807}"#;
+    let action = Arc::new(Action::read("d", 1, json.as_bytes()).unwrap());
+    assert_eq!(deliver("b", &[action]).actions[0]["start_time"], "9999-12-31T23:59:59Z");
+}
+
+#[test]
 fn a_start_that_cannot_be_read_is_left_out() {
     let json = r#"{"action_id":"u","type":"UNENROLL","agents":["x"],"start_time":"soon","rollout_duration_seconds":60}"#;
     let action = Arc::new(Action::read("d", 1, json.as_bytes()).unwrap());

@@ -102,7 +102,7 @@ impl Echo {
 impl Core for Echo {
     fn handle(&mut self, _now: Now, event: Event<'_>) {
         match event {
-            Event::Opened { connection, listener, tls } => {
+            Event::Opened { connection, listener, tls, peer: _ } => {
                 self.connections.insert(connection, Output::default());
                 self.tell(Seen::Opened(connection, listener, tls));
             }

@@ -4,9 +4,26 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::world::{Enrolled, World, path, unknown_token};
-use crate::model::Patch;
-use crate::store::{Lane, StoreError};
+use super::world::{Enrolled, World, path, revision, unknown_token};
+use crate::model::{Patch, Policy};
+use crate::store::{Lane, Operation, StoreError};
+
+#[test]
+fn a_step_of_the_clock_leaves_silent_agents_their_time() {
+    let hour = Duration::from_secs(3_600);
+    let mut world = World::new();
+    let patient = Policy { unenroll_timeout_seconds: 2 * 3_600, ..revision("p", 1) };
+    world.ask(Operation::CreateRevision(Box::new(patient))).unwrap();
+    let token = world.token("p");
+    world.pass(5 * hour);
+    let agent = world.enroll(&token);
+    // as when the machine slept
+    world.now.wall = world.now.wall.plus(10 * hour);
+    world.pass(hour + hour / 5);
+    assert!(world.agent(&agent.id).unwrap().active, "housekeeping gives it two hours more");
+    world.pass(3 * hour);
+    assert!(!world.agent(&agent.id).unwrap().active);
+}
 
 fn graceful() -> (World, Enrolled) {
     let mut world = World::with(|config| {

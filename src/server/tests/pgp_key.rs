@@ -23,7 +23,7 @@ fn with_key(text: &str) -> (World, tempfile::TempDir) {
 
 fn ask(world: &mut World, number: u32, version: &str, tls: bool) -> ConnectionId {
     let connection = SlotId { index: 1_000 + number, generation: 1 };
-    world.tell(Event::Opened { connection, listener: Listener::External, tls });
+    world.tell(Event::Opened { connection, listener: Listener::External, tls, peer: None });
     let line = format!("GET /api/agents/upgrades/{version}/pgp-public-key HTTP/1.1\r\nHost: x\r\n\r\n");
     world.send(connection, line.as_bytes());
     connection

@@ -237,7 +237,7 @@ impl World {
     pub(super) fn open_at(&mut self, listener: Listener) -> ConnectionId {
         self.connections += 1;
         let connection = SlotId { index: self.connections, generation: 1 };
-        self.tell(Event::Opened { connection, listener, tls: false });
+        self.tell(Event::Opened { connection, listener, tls: false, peer: None });
         connection
     }
 
@@ -245,7 +245,10 @@ impl World {
     pub(super) fn open_unsettled(&mut self) -> ConnectionId {
         self.connections += 1;
         let connection = SlotId { index: self.connections, generation: 1 };
-        self.server.handle(self.now, Event::Opened { connection, listener: Listener::External, tls: false });
+        self.server.handle(
+            self.now,
+            Event::Opened { connection, listener: Listener::External, tls: false, peer: None },
+        );
         connection
     }
 

@@ -2,26 +2,31 @@
 
 use serde::Serialize;
 
+use crate::store::documents::CLOCK_AHEAD_SECONDS_MAX;
+
+const _: () = assert!(CLOCK_AHEAD_SECONDS_MAX == 600, "the scripts below say so, too");
+
 /// A constant script.
 #[derive(Clone, Copy)]
 pub(super) struct Script(&'static str);
 
 /// Replaces the fields of `doc` whole and takes those of `remove` out; with `at` only if the stored `last_checkin` is not
-/// newer, by the second. A stored time that is none does not count.
+/// newer, by the second. A stored time that is none does not count, nor one of a clock that was ahead (`CLOCK_AHEAD_SECONDS_MAX`).
 pub(super) const CHANGE: Script = Script(concat!(
     "def s=ctx._source;def l=s.last_checkin;",
     "if(params.at!=null&&l instanceof String){try{",
-    "if(ZonedDateTime.parse(l).toEpochSecond()>ZonedDateTime.parse(params.at).toEpochSecond()){",
-    "ctx.op='none';return}",
+    "long d=ZonedDateTime.parse(l).toEpochSecond()-ZonedDateTime.parse(params.at).toEpochSecond();",
+    "if(d>0&&d<=600){ctx.op='none';return}",
     "}catch(Exception e){}}",
     "s.putAll(params.doc);for(f in params.remove){s.remove(f)}",
 ));
 
-/// Sets `last_checkin` and `updated_at`, unless the stored `last_checkin` is newer. What [`CHANGE`] could do as well: thousands
+/// Sets `last_checkin` and `updated_at`, unless the stored `last_checkin` is newer in the same way. What [`CHANGE`] could do as well: thousands
 /// of these travel in one request, and each carries its script.
 pub(super) const HEARTBEAT: Script = Script(concat!(
     "def s=ctx._source;def l=s.last_checkin;if(l instanceof String){try{",
-    "if(ZonedDateTime.parse(l).isAfter(ZonedDateTime.parse(params.at))){ctx.op='none';return}",
+    "long d=ChronoUnit.MILLIS.between(ZonedDateTime.parse(params.at),ZonedDateTime.parse(l));",
+    "if(d>0&&d<=600000){ctx.op='none';return}",
     "}catch(Exception e){}}s.last_checkin=params.at;s.updated_at=params.at",
 ));
 

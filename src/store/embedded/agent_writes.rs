@@ -7,7 +7,7 @@ use super::fault::{Fault, Outcome};
 use super::writer::Transaction;
 use crate::model::raw::{is_null, raw};
 use crate::model::{ActionResult, Change, Fingerprint, Patch};
-use crate::store::documents::{self, Object, seconds};
+use crate::store::documents::{self, CLOCK_AHEAD_SECONDS_MAX, Object, latest_checkin, seconds};
 use crate::store::{Answer, Enrollment, StoreError, Written};
 use crate::time::Timestamp;
 
@@ -77,8 +77,7 @@ impl Transaction<'_> {
         let at = seconds(at);
         if let Some(stored) = self.stored(agent)? {
             self.change_agent(&stored, patch)?;
-            let last = stored.last_checkin.map_or(at, |last| last.max(at));
-            self.set_last_checkin(stored.number, Some(last))?;
+            self.set_last_checkin(stored.number, Some(latest_checkin(stored.last_checkin, at)))?;
         }
         Ok(Answer::Done)
     }
@@ -87,10 +86,11 @@ impl Transaction<'_> {
         let mut beat = self.sql.prepare_cached(
             "INSERT INTO agent_checkins (number, last_checkin) SELECT number, ?2 FROM agents WHERE id = ?1
              ON CONFLICT (number) DO UPDATE SET last_checkin = excluded.last_checkin
-             WHERE excluded.last_checkin > last_checkin",
+             WHERE excluded.last_checkin > last_checkin OR last_checkin > excluded.last_checkin + ?3",
         )?;
         for agent in agents {
-            self.sequences.agents += i64::from(beat.execute(params![agent, seconds(at)])? > 0);
+            self.sequences.agents +=
+                i64::from(beat.execute(params![agent, seconds(at), CLOCK_AHEAD_SECONDS_MAX])? > 0);
         }
         Ok(Answer::Done)
     }

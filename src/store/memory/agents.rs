@@ -3,7 +3,7 @@
 use super::state::{State, StoredAgent};
 use crate::model::raw::Raw;
 use crate::model::{Agent, Detail, Patch};
-use crate::store::documents::{self, seconds, unreadable};
+use crate::store::documents::{self, latest_checkin, seconds, unreadable};
 use crate::store::{Answer, Enrollment, StoreError, StoreResult, Written};
 use crate::time::Timestamp;
 
@@ -106,7 +106,7 @@ impl State {
     pub(super) fn check_in(&mut self, agent: &str, at: Timestamp, patch: &Patch) -> StoreResult {
         let at = seconds(at);
         if let Some(stored) = self.agents.get(agent) {
-            let last = stored.last_checkin.map_or(at, |last| last.max(at));
+            let last = latest_checkin(stored.last_checkin, at);
             self.change_agent(agent, patch)?;
             self.agents.entry(agent.to_owned()).and_modify(|stored| stored.last_checkin = Some(last));
         }
@@ -117,7 +117,7 @@ impl State {
         let at = seconds(at);
         for agent in agents {
             if let Some(stored) = self.agents.get_mut(agent)
-                && stored.last_checkin.is_none_or(|last| last < at)
+                && stored.last_checkin != Some(latest_checkin(stored.last_checkin, at))
             {
                 stored.last_checkin = Some(at);
                 self.sequences.agents += 1;

@@ -9,7 +9,8 @@ on_every_store! {
     a_repeated_check_in_moves_the_time,
     a_heartbeat_writes_the_time_only,
     an_older_heartbeat_changes_nothing,
-    heartbeats_of_nobody_are_fine;
+    heartbeats_of_nobody_are_fine,
+    times_of_a_clock_that_was_ahead_stop_nobody;
     only_ours:
     a_check_in_after_the_clock_was_set_back_is_written_but_its_time,
     a_check_in_after_a_later_heartbeat_is_written_but_its_time,
@@ -121,6 +122,24 @@ fn an_older_heartbeat_changes_nothing(fixture: &Fixture) {
     beat(fixture, &["a"], seconds_later(30));
     beat(fixture, &["a"], NOW);
     assert_eq!(last_checkin(fixture), seconds_later(30).rfc3339());
+}
+
+fn times_of_a_clock_that_was_ahead_stop_nobody(fixture: &Fixture) {
+    let (tomorrow, soon) = (seconds_later(86_400), seconds_later(600));
+    fixture.enroll("a");
+    fixture.check_in("a", tomorrow, online());
+    fixture.check_in("a", NOW, Patch::new().set("last_checkin_status", "error"));
+    let agent = fixture.agent("a").unwrap();
+    assert_eq!(
+        (agent.last_checkin_status.as_deref(), agent.last_checkin),
+        (Some("error"), Some(NOW.rfc3339()))
+    );
+    beat(fixture, &["a"], tomorrow);
+    beat(fixture, &["a"], seconds_later(30));
+    assert_eq!(last_checkin(fixture), seconds_later(30).rfc3339());
+    beat(fixture, &["a"], soon);
+    beat(fixture, &["a"], NOW);
+    assert_eq!(last_checkin(fixture), soon.rfc3339(), "so much may come late");
 }
 
 fn heartbeats_of_nobody_are_fine(fixture: &Fixture) {

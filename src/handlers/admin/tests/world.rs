@@ -163,7 +163,7 @@ impl World {
     fn open(&mut self, listener: Listener) -> ConnectionId {
         self.connections += 1;
         let connection = SlotId { index: self.connections, generation: 0 };
-        self.server.handle(self.now, Event::Opened { connection, listener, tls: false });
+        self.server.handle(self.now, Event::Opened { connection, listener, tls: false, peer: None });
         connection
     }
 
