@@ -5,12 +5,15 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use super::agent::PATH;
 use super::client::Client;
@@ -19,6 +22,7 @@ use super::output::Output;
 use super::target::encoded;
 use super::value::{take_items, text};
 use crate::model::file::{hex, sha256, transit_hash};
+use crate::reactor::end_at_the_second;
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -31,16 +35,17 @@ pub(super) fn run<W: Write>(
     client: &Client,
     output: &mut Output<W>,
 ) -> Result<(), Failure> {
+    let stopped = catch_signals()?;
     // before anything is ordered: a place where nothing can be written is told at once
     let part = Part::make(file)?;
     let answer = client.post(&format!("{PATH}/{}/request_diagnostics", encoded(id)), &json!({}))?;
     let action_id = text(&answer, "/actionId");
     let progress = progress(output.is_json());
     progress.set_message("waiting for the agent");
-    let upload = wait(id, &action_id, wait_max, client, &progress)?;
+    let upload = wait(id, &action_id, wait_max, client, &progress, &stopped)?;
     progress.set_length(upload["size"].as_u64().unwrap_or_default());
     progress.set_message("receiving");
-    let sha256 = part.receive(&upload, client, &progress)?;
+    let sha256 = part.receive(&upload, client, &progress, &stopped)?;
     part.keep(file)?;
     progress.finish_and_clear();
     let saved = json!({ "actionId": action_id, "file": file, "size": upload["size"], "sha256": sha256 });
@@ -54,10 +59,12 @@ fn wait(
     wait_max: Duration,
     client: &Client,
     progress: &ProgressBar,
+    stopped: &AtomicBool,
 ) -> Result<Value, Failure> {
     let (_sender, never) = mpsc::channel::<()>();
     let mut looks = wait_max.as_millis() / LOOK_EVERY.as_millis();
     loop {
+        go_on(stopped)?;
         let files = take_items(client.get(&format!("{PATH}/{}/uploads", encoded(id)))?);
         match files.into_iter().find(|file| file["actionId"] == *action_id) {
             Some(file) if file["status"] == "READY" => return Ok(file),
@@ -78,6 +85,24 @@ fn wait(
         progress.tick();
         // nobody sends: a wait that ends by itself
         let _ = never.recv_timeout(LOOK_EVERY);
+    }
+}
+
+/// A flag that the first SIGTERM or SIGINT sets, so that what was begun is removed; a second one ends the process at once.
+fn catch_signals() -> Result<Arc<AtomicBool>, Failure> {
+    let failed = |error| Failure::Diagnostics(format!("signals cannot be caught: {error}"));
+    end_at_the_second().map_err(failed)?;
+    let stopped = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        flag::register(signal, Arc::clone(&stopped)).map_err(failed)?;
+    }
+    Ok(stopped)
+}
+
+fn go_on(stopped: &AtomicBool) -> Result<(), Failure> {
+    match stopped.load(Ordering::Relaxed) {
+        true => Err(Failure::Diagnostics("ended by a signal; the agent may send its file yet".to_owned())),
+        false => Ok(()),
     }
 }
 
@@ -120,7 +145,13 @@ impl Part {
     }
 
     /// Writes the content of an upload and checks it against what its agent said; its SHA-256.
-    fn receive(&self, upload: &Value, client: &Client, progress: &ProgressBar) -> Result<String, Failure> {
+    fn receive(
+        &self,
+        upload: &Value,
+        client: &Client,
+        progress: &ProgressBar,
+        stopped: &AtomicBool,
+    ) -> Result<String, Failure> {
         let target =
             format!("{PATH}/files/{}/{}", encoded(&text(upload, "/id")), encoded(&text(upload, "/name")));
         let mut check = Check::new(upload["chunkSize"].as_u64().unwrap_or(u64::MAX));
@@ -128,6 +159,9 @@ impl Part {
         client.download(&target, &self.path, |bytes| {
             progress.inc(bytes.len() as u64);
             check.add(bytes);
+            if stopped.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             file.write_all(bytes)
         })?;
         check.finish(upload)

@@ -92,9 +92,9 @@ fn fields(item: &Value) -> Table {
 }
 
 fn table(list: &Value) -> Table {
-    let mut table = Table::new(&["ID", "NAME", "STATUS", "BYTES", "CREATED", "AGENTS"]);
+    let mut table = Table::new(&["ID", "NAME", "STATUS", "BYTES", "CREATED", "AREA", "AGENTS"]);
     for item in items(list, "/items") {
-        let columns = ["/id", "/name", "/status", "/size", "/createTime", "/agents"];
+        let columns = ["/id", "/name", "/status", "/size", "/createTime", "/area", "/agents"];
         table.row(columns.map(|pointer| text(item, pointer)));
     }
     table

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::files::content;
@@ -62,6 +63,21 @@ fn diagnostics_that_an_agent_refuses_or_does_not_send_are_told() {
     assert_eq!(said.code, Some(1));
     assert!(said.stderr.contains("has not sent the file"), "{}", said.stderr);
     assert!(!file.exists());
+}
+
+#[test]
+fn diagnostics_that_are_ended_by_a_signal_leave_nothing() {
+    let (server, agent) = plain();
+    let folder = server.installation.directory.path().join("saved");
+    std::fs::create_dir(&folder).unwrap();
+    let file = folder.join("bundle.zip");
+    let arguments = ["agent", "diagnostics", &agent.id, "--output", file.to_str().unwrap()];
+    let mut operator = server.begin_to_operate(&arguments);
+    told(&server, &agent);
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1, "it has begun");
+    operator.signal(Signal::TERM);
+    assert_eq!(operator.wait().code(), Some(1));
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
 }
 
 #[test]
@@ -132,6 +148,8 @@ fn a_file_of_a_library_is_for_endpoint() {
     server.operate(&["file", "add", file.to_str().unwrap(), "--id", "s", "--library", "scripts"]).json();
     let get = Request::get("/api/fleet/file/s?source=scripts").key(&agent.key);
     assert_eq!(server.ask(&get.header("X-elastic-product-origin", "endpoint-security")).body, b"script");
+    let list = server.operate(&["file", "list"]).json();
+    assert_eq!(list["items"][0]["area"], "library-scripts", "{list}");
     std::fs::write(&file, "").unwrap();
     for refused in [&["--agent", "a"][..], &["--library", "A/B"]] {
         let said = server.operate(&[&["file", "add", file.to_str().unwrap()], refused].concat());

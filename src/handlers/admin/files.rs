@@ -26,7 +26,7 @@ pub(super) async fn uploads_of(cx: Cx, request: Request) -> Answered {
     list(&cx, FileList::OfAgent(request.id)).await
 }
 
-/// What agents are to get but for libraries, which the query names.
+/// What agents are to get, and what libraries hold.
 pub(super) async fn list_all(cx: Cx, _request: Request) -> Answered {
     list(&cx, FileList::ToAgents).await
 }

@@ -30,11 +30,7 @@ impl Indices {
         match area {
             FileArea::FromHost(source) => format!("{}{source}", self.sent_by_hosts(part)),
             FileArea::ToHost(integration) => format!("{}{integration}", self.for_hosts(part)),
-            // the service account may write to none of Endpoint's
-            FileArea::Library(library) if self.are_own() => {
-                format!("{}library-{}-{library}", self.file_stem(), part.word())
-            }
-            FileArea::Library(library) => format!(".endpoint-fleetfiles-{library}-{}", part.word()),
+            FileArea::Library(library) => self.of_library(library, part),
         }
     }
 
@@ -58,6 +54,23 @@ impl Indices {
     /// What the names of what is meant for single agents begin with.
     pub(super) fn for_hosts(&self, part: FilePart) -> String {
         format!("{}tohost-{}-", self.file_stem(), part.word())
+    }
+
+    /// That of one library; `*` stands for all.
+    pub(super) fn of_library(&self, library: &str, part: FilePart) -> String {
+        // the service account may write to none of Endpoint's
+        if self.are_own() {
+            format!("{}library-{}-{library}", self.file_stem(), part.word())
+        } else {
+            format!(".endpoint-fleetfiles-{library}-{}", part.word())
+        }
+    }
+
+    /// The library of an index that a search named.
+    pub(super) fn library_of(&self, index: &str) -> Option<String> {
+        let all = self.of_library("*", FilePart::Meta);
+        let (before, behind) = all.split_once('*')?;
+        index.strip_prefix(before)?.strip_suffix(behind).map(str::to_owned)
     }
 
     fn file_stem(&self) -> String {
@@ -133,6 +146,18 @@ mod tests {
             own.file_index(&FileArea::ToHost("x".into()), FilePart::Meta),
             ".fleet-fileds.west.tohost-meta-x"
         );
+    }
+
+    #[test]
+    fn the_library_is_what_stands_where_the_pattern_has_its_star() {
+        for indices in [Indices::default(), Indices::with_suffix("west").unwrap()] {
+            let index = indices.file_index(&FileArea::Library("my-meta".into()), FilePart::Meta);
+            assert_eq!(indices.library_of(&index).as_deref(), Some("my-meta"));
+            assert_eq!(
+                indices.library_of(&indices.file_index(&FileArea::ToHost("x".into()), FilePart::Meta)),
+                None
+            );
+        }
     }
 
     #[test]

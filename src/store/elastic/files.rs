@@ -80,7 +80,10 @@ impl Elastic {
                 format!("{}*", self.indices.sent_by_hosts(FilePart::Meta)),
                 newest(&[term("agent_id", agent)]),
             ),
-            FileList::ToAgents => (format!("{}*", self.indices.for_hosts(FilePart::Meta)), newest(&[])),
+            FileList::ToAgents => {
+                let for_hosts = self.indices.for_hosts(FilePart::Meta);
+                (format!("{for_hosts}*,{}", self.indices.of_library("*", FilePart::Meta)), newest(&[]))
+            }
         };
         let hits = self.search_files(&indices, &body)?;
         Ok(Answer::Files(hits.iter().map(|hit| self.read_file(hit, None)).collect::<Result<_, _>>()?))
@@ -96,10 +99,13 @@ impl Elastic {
             let source = text("src").or_else(|| text("source")).unwrap_or_default();
             Ok::<_, StoreError>(FileArea::FromHost(source))
         };
-        let area = match (area, self.indices.integration_of(&hit.index)) {
-            (Some(area), _) => area.clone(),
-            (None, Some(integration)) => FileArea::ToHost(integration),
-            (None, None) => of_document()?,
+        let of_name = || {
+            let integration = self.indices.integration_of(&hit.index).map(FileArea::ToHost);
+            integration.or_else(|| self.indices.library_of(&hit.index).map(FileArea::Library))
+        };
+        let area = match area.cloned().or_else(of_name) {
+            Some(area) => area,
+            None => of_document()?,
         };
         File::read(FileKey { area, id: hit.id.clone() }, source.as_bytes()).map_err(unreadable)
     }

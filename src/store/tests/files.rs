@@ -190,10 +190,14 @@ fn a_file_for_agents_is_found_by_those_it_names_once_it_is_whole(fixture: &Fixtu
     assert!(find(fixture, FileQuery::ForAgent { id: "g".into(), agent: "a".into() }).is_none());
     let all = chunks(fixture, &key);
     assert_eq!(read(fixture, &key, &all[0]), b"data");
-    let Ok(Answer::Files(files)) = fixture.ask(Operation::Files(FileList::ToAgents)) else {
-        panic!("no list")
-    };
-    assert_eq!(files.into_iter().map(|file| file.key).collect::<Vec<_>>(), [key]);
+    assert_eq!(to_agents(fixture), [key]);
+}
+
+fn to_agents(fixture: &Fixture) -> Vec<FileKey> {
+    match fixture.ask(Operation::Files(FileList::ToAgents)) {
+        Ok(Answer::Files(files)) => files.into_iter().map(|file| file.key).collect(),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn a_library_s_file_is_found_by_its_key(fixture: &Fixture) {
@@ -204,6 +208,7 @@ fn a_library_s_file_is_found_by_its_key(fixture: &Fixture) {
     let elsewhere = FileKey { area: FileArea::Library("other".into()), id: "f".into() };
     assert!(find(fixture, FileQuery::Key(elsewhere)).is_none());
     assert_eq!(chunks(fixture, &key).len(), 1);
+    assert_eq!(to_agents(fixture), [key]);
 }
 
 fn a_deleted_file_is_gone_with_its_chunks(fixture: &Fixture) {

@@ -25,12 +25,17 @@ impl Said {
 impl Server {
     /// Runs a subcommand with `--json`.
     pub(crate) fn operate(&self, arguments: &[&str]) -> Said {
+        let mut process = self.begin_to_operate(arguments);
+        let status = process.wait();
+        Said { code: status.code(), stdout: process.stdout.whole(), stderr: process.stderr.whole() }
+    }
+
+    /// Begins to run a subcommand with `--json`.
+    pub(crate) fn begin_to_operate(&self, arguments: &[&str]) -> Process {
         let mut command = Command::new(executable());
         command.args(arguments).arg("--json").current_dir(self.installation.directory.path());
         command.arg("-E").arg(format!("path.data={}", self.installation.path().display()));
-        let mut process = Process::spawn(command, false);
-        let status = process.wait();
-        Said { code: status.code(), stdout: process.stdout.whole(), stderr: process.stderr.whole() }
+        Process::spawn(command, false)
     }
 
     /// Asks on the operator's socket.
