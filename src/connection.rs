@@ -49,8 +49,8 @@ impl Listener {
 pub struct BodyBounds {
     /// Bytes on the wire, transfer framing removed.
     pub bytes_max: u64,
-    /// Bytes after gunzip.
-    pub inflated_bytes_max: u64,
+    /// Bytes after gunzip; `None` where a body is taken as it comes, whatever its Content-Encoding (http-api.md, "Bodies").
+    pub inflated_bytes_max: Option<u64>,
 }
 
 /// Why there is no body.

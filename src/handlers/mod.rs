@@ -89,8 +89,9 @@ fn body_bounds(operation: Operation, fleet: &crate::fleet::Fleet) -> BodyBounds 
     let limits = &fleet.config.server.limits;
     let bytes_max = limit_of(operation, limits).body_bytes_max;
     let inflated_bytes_max = match operation {
-        Operation::CheckIn => limits.checkin_body_decompressed_bytes_max,
-        _ => bytes_max,
+        Operation::CheckIn => Some(limits.checkin_body_decompressed_bytes_max),
+        Operation::OpAmp => Some(bytes_max),
+        _ => None,
     };
     BodyBounds { bytes_max, inflated_bytes_max }
 }

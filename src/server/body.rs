@@ -77,9 +77,12 @@ pub(super) struct Collector {
 
 impl Collector {
     pub(super) fn new(bounds: BodyBounds, gzip: bool, kind: BodyKind, account: Rc<BodyAccount>) -> Self {
-        let inflated_bytes_max = usize::try_from(bounds.inflated_bytes_max).unwrap_or(usize::MAX);
+        let inflate = bounds
+            .inflated_bytes_max
+            .filter(|_| gzip)
+            .map(|bytes_max| Box::new(Inflate::new(usize::try_from(bytes_max).unwrap_or(usize::MAX))));
         let announced = match kind {
-            BodyKind::Length(length) if !gzip => {
+            BodyKind::Length(length) if inflate.is_none() => {
                 usize::try_from(length).unwrap_or(usize::MAX).min(RESERVED_BYTES_MAX)
             }
             _ => 0,
@@ -89,7 +92,7 @@ impl Collector {
             bytes: Vec::with_capacity(announced),
             bounds,
             received_bytes: 0,
-            inflate: gzip.then(|| Box::new(Inflate::new(inflated_bytes_max))),
+            inflate,
             behind: Vec::new(),
             is_behind: false,
             ended: false,

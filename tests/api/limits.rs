@@ -152,6 +152,14 @@ fn gzip_without_the_header_is_refused() {
 }
 
 #[test]
+fn acks_are_taken_as_they_come_whatever_their_coding() {
+    let server = plain();
+    let agent = server.settled();
+    server.ask(&agent.acks(&[]).gzipped()).is_error(400, "BadRequest");
+    server.ask(&agent.acks(&[]).header("Content-Encoding", "gzip")).ok();
+}
+
+#[test]
 fn json_ten_thousand_levels_deep_is_refused() {
     let server = plain();
     let agent = server.settled();

@@ -7,7 +7,7 @@ use fleet_server::store::Operation;
 use serde_json::{Value, json};
 
 use crate::support::files::{announcement, content, transit_sha256};
-use crate::support::{Agent, Options, Server, now_millis};
+use crate::support::{Agent, Options, Server, gzip, now_millis};
 
 /// Bytes of a chunk.
 const CHUNK: usize = 4_194_304;
@@ -113,6 +113,19 @@ fn a_chunk_sent_twice_is_fine_and_one_with_a_wrong_hash_is_not_kept() {
     let request = agent.chunk(&upload_id, 1, second).with("X-Chunk-Sha2", shouted);
     assert_eq!(server.ask(&request).status, 200);
     server.complete_upload(&agent, &upload_id, &data).ok();
+}
+
+#[test]
+fn a_chunk_is_kept_as_it_came_whatever_its_coding() {
+    let (server, agent) = plain();
+    let data = gzip(b"a file that was compressed before");
+    let upload_id = server.begin_upload(&agent, "x", data.len());
+    let chunk = agent.chunk(&upload_id, 0, &data).header("Content-Encoding", "gzip");
+    assert_eq!(server.ask(&chunk).status, 200);
+    server.complete_upload(&agent, &upload_id, &data).ok();
+    let mut installation = server.stop();
+    let opened = installation.open();
+    assert_eq!(opened.content(&opened.upload("x", &agent).unwrap()), data);
 }
 
 #[test]

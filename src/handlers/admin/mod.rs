@@ -59,7 +59,7 @@ fn handler(procedure: impl Future<Output = Answered> + 'static) -> Handler {
 
 /// The request's body, at most so many bytes.
 async fn body(cx: &Cx, bytes_max: u64) -> Result<Vec<u8>, Refusal> {
-    Ok(cx.body(BodyBounds { bytes_max, inflated_bytes_max: bytes_max }).await?)
+    Ok(cx.body(BodyBounds { bytes_max, inflated_bytes_max: None }).await?)
 }
 
 /// Reads a small body as JSON; none at all is an empty object.

@@ -3,9 +3,11 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
+use fleet_server::model::FileStatus;
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::support::files::{announcement, content, transit_sha256};
 use crate::support::{Agent, Installation, Opened, Options, PATIENCE, Request, Server, event};
 
 /// Rounds where the environment does not say otherwise.
@@ -28,6 +30,10 @@ enum Acknowledged {
     Revision(String, i64),
     Action(String),
     Token(String),
+    /// The file's only chunk, that this agent sent for this action in this round.
+    Chunk(Agent, String, usize),
+    /// The whole file.
+    Upload(Agent, String),
 }
 
 #[test]
@@ -59,6 +65,8 @@ fn killed_after(server: Server, round: usize, answers: usize) -> (Installation, 
             scope.spawn(move || while enrol_and_acknowledge(server, &sender, client).is_some() {});
         }
         let operator = &server;
+        let uploads = sender.clone();
+        scope.spawn(move || (0..).try_for_each(|turn| upload(operator, &uploads, round, turn)));
         scope.spawn(move || (0..).try_for_each(|turn| operate(operator, &sender, round, turn)));
         acknowledged.extend(take(&receiver, answers));
         server.process.signal(Signal::KILL);
@@ -108,6 +116,23 @@ fn operate(server: &Server, told: &Sender<Acknowledged>, round: usize, turn: usi
     told.send(Acknowledged::Token(token)).ok()
 }
 
+/// Bytes of the files of a round. Every eighth has files that take more than one row of the database.
+fn file(round: usize) -> Vec<u8> {
+    content(if round % 8 == 0 { 300_000 } else { 1_000 + round })
+}
+
+/// An agent that sends a file; none once the server is gone.
+fn upload(server: &Server, told: &Sender<Acknowledged>, round: usize, turn: usize) -> Option<()> {
+    let agent = Agent::of(&server.ask_while_it_lives(&server.enrolment(&json!({ "type": "PERMANENT" })))?);
+    let (data, action) = (file(round), format!("{round}-{turn}"));
+    let begin = agent.begin_upload(&announcement(&agent, &action, data.len()));
+    let upload_id = server.ask_while_it_lives(&begin)?.ok()["upload_id"].as_str()?.to_owned();
+    assert_eq!(server.ask_while_it_lives(&agent.chunk(&upload_id, 0, &data))?.status, 200);
+    told.send(Acknowledged::Chunk(agent.clone(), action.clone(), round)).ok()?;
+    server.ask_while_it_lives(&agent.complete_upload(&upload_id, &transit_sha256(&data)))?.ok();
+    told.send(Acknowledged::Upload(agent, action)).ok()
+}
+
 fn is_there(opened: &Opened, what: &Acknowledged, round: usize) {
     let there = match what {
         Acknowledged::Enrolment(agent) => {
@@ -124,6 +149,12 @@ fn is_there(opened: &Opened, what: &Acknowledged, round: usize) {
         }
         Acknowledged::Action(action) => opened.has_action(action),
         Acknowledged::Token(token) => opened.is_good(token),
+        Acknowledged::Chunk(agent, action, round) => {
+            opened.upload(action, agent).is_some_and(|upload| opened.content(&upload) == file(*round))
+        }
+        Acknowledged::Upload(agent, action) => {
+            opened.upload(action, agent).is_some_and(|upload| upload.status == FileStatus::Ready)
+        }
     };
     assert!(there, "lost in round {round}: {what:?}");
 }
