@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::world::{World, revision};
 use crate::config::Pace;
+use crate::connection::Listener;
 use crate::model::Patch;
 use crate::model::raw::raw;
 use crate::server::{Effect, Event};
@@ -170,7 +171,7 @@ fn a_rollout_delays_no_check_in() {
     let left = world.server.fleet().rollout.len();
     assert!(left > 400, "only so many are served a turn: {left} are left");
     // in the very next turn: its first question stands before the store, behind no delivery that is still to come
-    let connection = world.open_unsettled();
+    let connection = world.open_unsettled(Listener::External);
     let body = r#"{"status":"online"}"#;
     let request = super::world::post(&super::world::path(&agents[0].id, "checkin"), &agents[0].token, body);
     world.server.handle(world.now, Event::Received { connection, bytes: &request });

@@ -235,20 +235,16 @@ impl World {
     }
 
     pub(super) fn open_at(&mut self, listener: Listener) -> ConnectionId {
-        self.connections += 1;
-        let connection = SlotId { index: self.connections, generation: 1 };
-        self.tell(Event::Opened { connection, listener, tls: false, peer: None });
+        let connection = self.open_unsettled(listener);
+        self.settle();
         connection
     }
 
     /// A connection, and the core left as it is then.
-    pub(super) fn open_unsettled(&mut self) -> ConnectionId {
+    pub(super) fn open_unsettled(&mut self, listener: Listener) -> ConnectionId {
         self.connections += 1;
         let connection = SlotId { index: self.connections, generation: 1 };
-        self.server.handle(
-            self.now,
-            Event::Opened { connection, listener: Listener::External, tls: false, peer: None },
-        );
+        self.server.handle(self.now, Event::Opened { connection, listener, tls: false, peer: None });
         connection
     }
 

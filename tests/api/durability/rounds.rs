@@ -118,7 +118,7 @@ fn operate(server: &Server, told: &Sender<Acknowledged>, round: usize, turn: usi
 
 /// Bytes of the files of a round. Every eighth has files that take more than one row of the database.
 fn file(round: usize) -> Vec<u8> {
-    content(if round % 8 == 0 { 300_000 } else { 1_000 + round })
+    content(if round.is_multiple_of(8) { 300_000 } else { 1_000 + round })
 }
 
 /// An agent that sends a file; none once the server is gone.
