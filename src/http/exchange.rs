@@ -31,8 +31,8 @@ enum Receiving {
     Body(BodyReader),
     /// The request is complete.
     Complete,
-    /// The request was refused; whatever comes is dropped.
-    Refused,
+    /// The request was refused; whatever comes is dropped. With the X-Request-Id that its head had.
+    Refused(Option<Box<str>>),
     /// Nothing will be received any more; whatever comes is dropped.
     Closed,
 }
@@ -85,10 +85,19 @@ impl HttpConnection {
                 Err(bad) => self.refuse(bad, input),
             },
             Receiving::Body(_) | Receiving::Complete => Received::Pending,
-            Receiving::Refused | Receiving::Closed => {
+            Receiving::Refused(_) | Receiving::Closed => {
                 take(input, usize::MAX);
                 Received::Pending
             }
+        }
+    }
+
+    /// The X-Request-Id of a head that is not complete or was refused, if it has one that can be told.
+    pub fn request_id(&self) -> Option<&str> {
+        match &self.receiving {
+            Receiving::Head(reader) => reader.request_id(),
+            Receiving::Refused(request_id) => request_id.as_deref(),
+            Receiving::Body(_) | Receiving::Complete | Receiving::Closed => None,
         }
     }
 
@@ -100,7 +109,7 @@ impl HttpConnection {
             Receiving::Head(_) => Phase::Idle,
             Receiving::Body(_) if self.exchange.answered => Phase::Draining,
             Receiving::Body(_) => Phase::Body,
-            Receiving::Complete | Receiving::Refused => Phase::Awaiting,
+            Receiving::Complete | Receiving::Refused(_) => Phase::Awaiting,
             Receiving::Closed => Phase::Closed,
         }
     }
@@ -271,7 +280,7 @@ impl HttpConnection {
 
     fn refuse(&mut self, bad: BadRequest, input: &mut &[u8]) -> Received<'static> {
         take(input, usize::MAX);
-        self.receiving = Receiving::Refused;
+        self.receiving = Receiving::Refused(self.request_id().map(Box::from));
         Received::Bad(bad)
     }
 
@@ -283,7 +292,7 @@ impl HttpConnection {
                 !self.exchange.awaits_continue
                     && body.announced_rest().is_none_or(|rest| rest <= u64::from(DRAIN_BYTES_MAX))
             }
-            Receiving::Head(_) | Receiving::Refused | Receiving::Closed => false,
+            Receiving::Head(_) | Receiving::Refused(_) | Receiving::Closed => false,
         };
         rest_fits && self.exchange.keep_alive
     }

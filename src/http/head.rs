@@ -115,15 +115,16 @@ impl RequestHead {
 }
 
 impl RequestHead {
-    /// Parses a head that ends with its empty line.
-    pub(super) fn parse(bytes: Vec<u8>, headers_max: usize) -> Result<Self, BadRequest> {
+    /// Parses a head that ends with its empty line, and takes its bytes if it is well-formed.
+    pub(super) fn parse(head: &mut Vec<u8>, headers_max: usize) -> Result<Self, BadRequest> {
+        let bytes = head.as_slice();
         let mut table = [const { MaybeUninit::uninit() }; HEADERS_CEILING];
         let table = &mut table[..headers_max.min(HEADERS_CEILING)];
         let mut request = httparse::Request::new(&mut []);
-        match request.parse_with_uninit_headers(&bytes, table) {
+        match request.parse_with_uninit_headers(bytes, table) {
             Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
             Ok(_) => return Err(BadRequest::RequestLine),
-            Err(error) => return Err(reason_of(error, &bytes)),
+            Err(error) => return Err(reason_of(error, bytes)),
         }
         let (Some(method), Some(raw_target), Some(minor_version)) =
             (request.method, request.path, request.version)
@@ -131,12 +132,12 @@ impl RequestHead {
             return Err(BadRequest::RequestLine);
         };
         let Target { path, query } = target::split(method, raw_target)?;
-        let (headers, framing) = collect(&bytes, request.headers, minor_version)?;
-        let target_start = offset_in(&bytes, raw_target.as_bytes());
+        let (headers, framing) = collect(bytes, request.headers, minor_version)?;
+        let target_start = offset_in(bytes, raw_target.as_bytes());
         let method_length = method.len() as u32;
         let at_target = |range: Range<usize>| Span::new(target_start + range.start, range.len());
         let (path, query) = (at_target(path), query.map(at_target));
-        let bytes = bytes.into_boxed_slice();
+        let bytes = std::mem::take(head).into_boxed_slice();
         Ok(Self { headers, method_length, path, query, minor_version, framing, bytes })
     }
 }

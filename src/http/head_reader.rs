@@ -41,9 +41,9 @@ impl HeadReader {
         limits: &Limits,
     ) -> Result<Option<RequestHead>, BadRequest> {
         self.skip_empty_line(input)?;
-        let bytes = if self.partial.is_empty() {
+        let mut bytes = if self.partial.is_empty() {
             let within = &input[..input.len().min(limits.head_bytes_max)];
-            match scan::head_end(within, 0)? {
+            match scan::head_end(within, 0).inspect_err(|_| self.partial = within.to_vec())? {
                 Some(end) => take(input, end).to_vec(),
                 None => return self.keep(input, limits),
             }
@@ -63,7 +63,25 @@ impl HeadReader {
                 }
             }
         };
-        RequestHead::parse(bytes, limits.headers_max).map(Some)
+        let head = RequestHead::parse(&mut bytes, limits.headers_max);
+        // empty unless it was refused
+        self.partial = bytes;
+        head.map(Some)
+    }
+
+    /// The X-Request-Id of a head that is not complete or was refused, if it has one: the answer to it carries it, too.
+    pub(super) fn request_id(&self) -> Option<&str> {
+        let whole_lines = self.partial.iter().rposition(|byte| *byte == b'\n')?;
+        let lines = self.partial[..whole_lines].split(|byte| *byte == b'\n').skip(1);
+        let mut ids = lines.filter_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let (name, value) = line.split_at(colon);
+            name.eq_ignore_ascii_case(b"x-request-id").then(|| value[1..].trim_ascii())
+        });
+        match (ids.next(), ids.next()) {
+            (Some(id), None) => std::str::from_utf8(id).ok(),
+            _ => None,
+        }
     }
 
     fn keep(&mut self, input: &mut &[u8], limits: &Limits) -> Result<Option<RequestHead>, BadRequest> {

@@ -195,7 +195,8 @@ impl Server {
             }
             Stage::Idle => {
                 if let Some(connection) = self.connections.get_mut(id) {
-                    connection.exchange = Some(Box::new(Exchange::unreadable(self.now)));
+                    let unreadable = Exchange::unreadable(connection.http.request_id(), self.now);
+                    connection.exchange = Some(Box::new(unreadable));
                 }
                 self.answer_now(id, super::exchange::bad_request(&bad));
             }

@@ -62,8 +62,8 @@ impl Exchange {
         }
     }
 
-    /// What came could not be read as a request.
-    pub(super) fn unreadable(now: Now) -> Self {
+    /// What came could not be read as a request, but for the id that it may have.
+    pub(super) fn unreadable(request_id: Option<&str>, now: Now) -> Self {
         Exchange {
             started: now.mono,
             limited: None,
@@ -72,7 +72,7 @@ impl Exchange {
             streams: false,
             versioned: false,
             line: "".into(),
-            request_id: None,
+            request_id: request_id.filter(|id| !id.is_empty()).map(Box::from),
             body_kind: BodyKind::None,
             gzip: false,
             body_ended: true,

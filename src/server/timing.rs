@@ -120,7 +120,8 @@ impl Server {
         }
         match (connection.stage, connection.http.phase()) {
             (Stage::Idle, Phase::Head) => {
-                connection.exchange = Some(Box::new(Exchange::unreadable(now)));
+                let unreadable = Exchange::unreadable(connection.http.request_id(), now);
+                connection.exchange = Some(Box::new(unreadable));
                 self.answer_now(id, ApiError::RequestTimeout.response().closing());
             }
             (Stage::Working(task), Phase::Body) => self.body_failed(task, BodyError::TimedOut),

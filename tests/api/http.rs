@@ -23,6 +23,31 @@ fn is_refused(server: &Server, head: &str, status: u16) {
     assert_eq!(server.ask(&Request::get("/api/status")).status, 200);
 }
 
+#[test]
+fn what_is_refused_for_its_form_is_answered_under_its_id() {
+    let server = plain();
+    let long = format!("X-Request-Id: mine\r\nX: {}\r\n", "x".repeat(9_000));
+    for lines in [
+        "X-Request-Id: mine\r\nHost: other\r\n",
+        "A : b\r\nx-request-id:mine\r\n",
+        "X-REQUEST-ID: mine \r\nA: b\n",
+        &long,
+    ] {
+        let mut connection = server.connect();
+        connection.send(format!("GET /api/status HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n"));
+        assert_eq!(connection.response().header("X-Request-Id"), Some("mine"), "{lines:?}");
+    }
+    // two, or half of one, are none
+    for lines in [
+        "X-Request-Id: a\r\nX-Request-Id: b\r\nHost: other\r\n\r\n",
+        &format!("X-Request-Id: {}", "a".repeat(9_000)),
+    ] {
+        let mut connection = server.connect();
+        connection.send(format!("GET /api/status HTTP/1.1\r\nHost: localhost\r\n{lines}"));
+        assert_eq!(connection.response().header("X-Request-Id").map(str::len), Some(36), "{lines:?}");
+    }
+}
+
 fn post_with(lines: &str) -> String {
     format!("POST /api/fleet/agents/a/acks HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n")
 }

@@ -138,7 +138,10 @@ fn a_look_up_tells_large_fields_from_others(fixture: &Fixture) {
     assert!(matches!((by_id().components, by_id().local_metadata), (Detail::Absent, Detail::Absent)));
     // the rest is there without them
     let rest = fixture.find(Operation::AgentById("a".into())).unwrap();
-    assert_eq!((rest.active, rest.policy_id, rest.agent.unwrap().id), (true, by_id().policy_id, "a".to_owned()));
+    assert_eq!(
+        (rest.active, rest.policy_id, rest.agent.unwrap().id),
+        (true, by_id().policy_id, "a".to_owned())
+    );
 }
 
 fn a_changed_access_key_is_read(fixture: &Fixture) {
