@@ -80,7 +80,7 @@ const PARTS: &[Part] = &[
     at_start("inputs.0.server.internal_port", |one, other| {
         one.server.internal_port = other.server.internal_port;
     }),
-    at_start("inputs.0.server.gc.cleanup_after_expired_interval", |one, other| {
+    in_place("inputs.0.server.gc.cleanup_after_expired_interval", |one, other| {
         one.server.gc.cleanup_after_expired = other.server.gc.cleanup_after_expired;
     }),
     // nothing here traces
@@ -90,7 +90,7 @@ const PARTS: &[Part] = &[
     // what is told of them is found out anew
     in_place("inputs.0.policy.id", |one, other| one.policy_id = other.policy_id.clone()),
     in_place("fleet", |one, other| one.fleet = other.fleet.clone()),
-    at_start("inputs.0.monitor", |one, other| one.monitor = other.monitor.clone()),
+    in_place("inputs.0.monitor", |one, other| one.monitor = other.monitor.clone()),
     at_start("http", |one, other| one.metrics = other.metrics.clone()),
 ];
 

@@ -193,6 +193,10 @@ impl<'a> Process<'a> {
         {
             elastic.configure(settings)?;
         }
+        if let Some(elastic) = &self.elastic {
+            elastic.follow_at(config.monitor.policy_debounce_time, config.monitor.poll_timeout);
+            elastic.keep_expired_actions(config.server.gc.cleanup_after_expired);
+        }
         if let Some(output) = output {
             crate::log::set_level(config.logging.level);
             self.log.switch_to(output);

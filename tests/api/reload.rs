@@ -127,14 +127,14 @@ fn what_cannot_change_in_place_is_named() {
     let world = World::start("", Options::plain());
     let metrics_port = free_port();
     let text = format!(
-        "inputs: [{{type: fleet-server, server: {{host: 127.0.0.1}}, monitor: {{policy_debounce_time: 2s}}}}]\nhttp.port: {metrics_port}\noutput.embedded.retention.action_results: 1h\n"
+        "inputs: [{{type: fleet-server, server: {{host: 127.0.0.1}}}}]\nhttp.port: {metrics_port}\noutput.embedded.retention.action_results: 1h\n"
     );
     let said = world.reload(&text, "http was changed");
     assert!(said.contains("warn") && said.contains("next start"), "{said}");
     // what -E says stays on top
     world.server.process.stderr.wait_for("read again");
     let log = world.server.process.stderr.text();
-    for key in ["inputs.0.monitor", "output.embedded", "http"] {
+    for key in ["output.embedded", "http"] {
         assert!(log.contains(&format!("{key} was changed")), "{key}: {log}");
     }
     assert!(!log.contains("inputs.0.server.host was changed"), "{log}");

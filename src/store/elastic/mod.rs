@@ -68,7 +68,7 @@ use self::output_health::OutputHealth;
 use self::patience::Patience;
 use self::prepare::Facts;
 use self::remote::Remotes;
-use self::watch::WatchEnd;
+use self::watch::{Pace, WatchEnd};
 use super::{Lane, Lanes, Operation, Store, StoreResult};
 use crate::config::Elasticsearch;
 
@@ -79,8 +79,8 @@ pub struct Elastic {
     indices: Indices,
     /// `max_content_length`.
     request_bytes_max: AtomicU64,
-    /// How long actions stay after their expiration; zero: for ever.
-    expired_actions_kept: Duration,
+    /// How long actions stay after their expiration, in milliseconds; zero: for ever.
+    expired_actions_kept_ms: AtomicU64,
     patience: Patience,
     facts: OnceLock<Facts>,
     /// Indices that were seen to be there, and when.
@@ -92,6 +92,7 @@ pub struct Elastic {
     output_health: Mutex<OutputHealth>,
     /// Keys that an agent may have got.
     doubts: Mutex<Doubts>,
+    pace: Arc<Pace>,
     watch_end: WatchEnd,
 }
 
@@ -112,7 +113,7 @@ impl Elastic {
             client: Arc::new(client),
             indices,
             request_bytes_max: settings.request_bytes_max.into(),
-            expired_actions_kept,
+            expired_actions_kept_ms: milliseconds(expired_actions_kept).into(),
             patience: Patience::default(),
             facts: OnceLock::new(),
             seen: Mutex::default(),
@@ -120,8 +121,14 @@ impl Elastic {
             remotes: Mutex::default(),
             output_health: Mutex::default(),
             doubts: Mutex::default(),
+            pace: Arc::default(),
             watch_end: WatchEnd::default(),
         })
+    }
+
+    /// Whether a cluster could be asked by these settings: what they name is read, and nothing is asked.
+    pub fn check(settings: &Elasticsearch) -> Result<(), ElasticError> {
+        Client::new(settings).map(drop).map_err(|error| ElasticError(error.to_string()))
     }
 
     /// Asks the cluster by other settings from the next request on; those that cannot be used leave the old in use. What is
@@ -130,6 +137,11 @@ impl Elastic {
         self.client.configure(settings).map_err(|error| ElasticError(error.to_string()))?;
         self.request_bytes_max.store(settings.request_bytes_max, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Actions stay so long after their expiration from now on; zero: for ever.
+    pub fn keep_expired_actions(&self, kept: Duration) {
+        self.expired_actions_kept_ms.store(milliseconds(kept), Ordering::Relaxed);
     }
 
     /// Requests to the cluster since the start by API: how many, and how many of those got no answer.
@@ -144,6 +156,10 @@ impl Elastic {
         self.close_remotes();
         self.patience.end();
     }
+}
+
+fn milliseconds(of: Duration) -> u64 {
+    u64::try_from(of.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Store for Elastic {

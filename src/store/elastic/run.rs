@@ -1,6 +1,8 @@
 //! Operations that go together, and which of the others' answers is whose.
 
 use std::mem::discriminant;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::bulk::Refresh;
 use super::enrolling::Undo;
@@ -199,7 +201,8 @@ impl Elastic {
     /// lifecycle policies and for Kibana to say.
     fn clean_up(&self, now: Timestamp) -> StoreResult {
         let ended = self.end_abandoned_uploads(now)?;
-        let Some(before) = crate::store::retention::outlived(now, self.expired_actions_kept) else {
+        let kept = Duration::from_millis(self.expired_actions_kept_ms.load(Ordering::Relaxed));
+        let Some(before) = crate::store::retention::outlived(now, kept) else {
             return Ok(Answer::Removed(ended));
         };
         let query = serde_json::json!({"range": {"expiration": {"lte": before.rfc3339_millis()}}});

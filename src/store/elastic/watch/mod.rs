@@ -18,6 +18,7 @@ mod tests;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -29,9 +30,9 @@ use self::policies::Policies;
 use self::progress::{Progress, Reading, Standing, Step};
 use self::queue::Queue;
 use self::requests::Asks;
-use super::Elastic;
 use super::client::Client;
 use super::indices::Index;
+use super::{Elastic, milliseconds};
 use crate::store::{Answer, Changes, StoreError, StoreResult, Watch};
 
 /// How long the cluster waits for news before it answers that there are none.
@@ -55,6 +56,23 @@ impl WatchEnd {
     }
 }
 
+/// How often the watch asks; in milliseconds, and from the next round on if it changes.
+#[derive(Default)]
+pub(super) struct Pace {
+    policy_debounce_ms: AtomicU64,
+    poll_ms: AtomicU64,
+}
+
+impl Pace {
+    fn policy_debounce(&self) -> Duration {
+        Duration::from_millis(self.policy_debounce_ms.load(Ordering::Relaxed))
+    }
+
+    fn poll(&self) -> Duration {
+        Duration::from_millis(self.poll_ms.load(Ordering::Relaxed)).min(POLL_WAIT_MAX)
+    }
+}
+
 impl Drop for WatchEnd {
     fn drop(&mut self) {
         self.close();
@@ -68,26 +86,32 @@ impl Drop for ElasticWatch {
 }
 
 impl Elastic {
-    /// Starts to follow; to be called once, since each change is told once. Changes of policies within `policy_debounce` are
-    /// one; a long poll lasts for `poll`, within a bound.
+    /// From now on changes of policies within `policy_debounce` are one; a long poll lasts for `poll`, within a bound.
+    pub fn follow_at(&self, policy_debounce: Duration, poll: Duration) {
+        self.pace.policy_debounce_ms.store(milliseconds(policy_debounce), Ordering::Relaxed);
+        self.pace.poll_ms.store(milliseconds(poll), Ordering::Relaxed);
+    }
+
+    /// Starts to follow at this pace ([`Elastic::follow_at`]); to be called once, since each change is told once.
     pub fn watch(&self, policy_debounce: Duration, poll: Duration) -> io::Result<ElasticWatch> {
-        let poll = poll.min(POLL_WAIT_MAX);
+        self.follow_at(policy_debounce, poll);
         let queue = &self.watch_end.0;
         let names = [Index::Policies, Index::Actions].map(|index| self.indices.name(index).to_owned());
         let looks = Arc::new(Looks::new(Arc::clone(&self.client), names.to_vec()));
-        let follower = |index, round_pause| Follower {
+        let follower = |index| Follower {
+            pace: Arc::clone(&self.pace),
             client: Arc::clone(&self.client),
             looks: Arc::clone(&looks),
-            asks: Asks { index: self.indices.name(index).to_owned(), poll },
+            asks: Asks { index: self.indices.name(index).to_owned(), poll: self.pace.poll() },
             index,
-            progress: Progress::new(round_pause),
+            progress: Progress::new(Duration::ZERO),
             queue: Arc::clone(queue),
             herald: None,
         };
         let herald = Some(Herald::new(Arc::clone(&self.client), !self.indices.are_own()));
-        let policies = Follower { herald, ..follower(Index::Policies, policy_debounce) };
+        let policies = Follower { herald, ..follower(Index::Policies) };
         policies.start("watch-policies", Policies::default())?;
-        follower(Index::Actions, Duration::ZERO).start("watch-actions", Actions::default())?;
+        follower(Index::Actions).start("watch-actions", Actions::default())?;
         Ok(ElasticWatch { queue: Arc::clone(queue) })
     }
 }
@@ -112,6 +136,7 @@ impl Watch for ElasticWatch {
 
 /// Follows one index.
 struct Follower {
+    pace: Arc<Pace>,
     client: Arc<Client>,
     /// Shared by all followers.
     looks: Arc<Looks>,
@@ -131,6 +156,10 @@ impl Follower {
 
     /// Takes one step; false when the watch is over.
     fn go_on(&mut self, feed: &mut impl Feed) -> bool {
+        self.asks.poll = self.pace.poll();
+        if self.index == Index::Policies {
+            self.progress.pause_between_rounds(self.pace.policy_debounce());
+        }
         let step = self.progress.step();
         match step {
             Step::Pause(pause) => return self.queue.pause(pause),

@@ -194,6 +194,11 @@ impl Progress {
         }
     }
 
+    /// So long it waits between two rounds of reading, from the next on.
+    pub(super) fn pause_between_rounds(&mut self, round_pause: Duration) {
+        self.round_pause = round_pause;
+    }
+
     /// Takes what came of reading.
     pub(super) fn has_read(&mut self, reading: Reading) {
         let Next::Read { up_to } = self.next else { return };
