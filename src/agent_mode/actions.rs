@@ -46,8 +46,9 @@ pub(super) struct Asked {
 /// `params` of a request for diagnostics.
 #[derive(Default, Deserialize)]
 struct Params {
+    /// Null where Go has nothing to put into it.
     #[serde(default)]
-    additional_metrics: Vec<String>,
+    additional_metrics: Option<Vec<String>>,
 }
 
 impl Actions {
@@ -75,8 +76,8 @@ impl Actions {
 
     fn diagnostics(&mut self, request: ActionRequest, known: bool) -> Option<Asked> {
         let params = match request.params.as_slice() {
-            [] => Ok(Params::default()),
-            params => serde_json::from_slice(params),
+            [] => Ok(None),
+            params => serde_json::from_slice::<Option<Params>>(params),
         };
         match params {
             Err(error) => self.refuse(&request.id, &format!("the parameters cannot be read: {error}")),
@@ -90,7 +91,8 @@ impl Actions {
             }
             Ok(params) => {
                 self.open += 1;
-                let connection = params.additional_metrics.iter().any(|metric| metric == "CONN");
+                let mut metrics = params.unwrap_or_default().additional_metrics.into_iter().flatten();
+                let connection = metrics.any(|metric| metric == "CONN");
                 return Some(Asked { id: request.id, connection });
             }
         }
@@ -236,6 +238,7 @@ mod tests {
             (0, "", false),
             (1, r#"{"additional_metrics":["CPU","CONN"]}"#, true),
             (1, r#"{"additional_metrics":["CPU"]}"#, false),
+            (1, r#"{"additional_metrics":null}"#, false),
         ] {
             let asked = Asked { id: "1".into(), connection };
             assert_eq!(actions.request(request(ACTION_DIAGNOSTICS, level, params), false), Some(asked));

@@ -45,6 +45,9 @@ const NAMES: [&str; 12] = [
     "type",
 ];
 
+/// What becomes of `apm_config`.
+const INSTRUMENTATION: &str = "inputs.0.server.instrumentation";
+
 /// The outputs that the two units give.
 #[derive(Clone, PartialEq)]
 pub struct Outputs {
@@ -99,6 +102,11 @@ pub fn fault(errors: &Errors) -> (UnitKind, String) {
     let of_input = errors.errors.iter().any(|error| unit_of(error) == UnitKind::Input);
     let kind = if of_input || errors.errors.is_empty() { UnitKind::Input } else { UnitKind::Output };
     (kind, errors.to_string().replace('\n', "; "))
+}
+
+/// Whether nothing is wrong but with what the agent says of APM.
+pub fn is_of_apm(errors: &Errors) -> bool {
+    errors.errors.iter().all(|error| error.key.starts_with(INSTRUMENTATION))
 }
 
 /// Dotted keys made nested, so that two ways to write a key are one.

@@ -106,8 +106,8 @@ pub enum UnitKind {
 pub enum Report {
     /// Of both, with a payload or without.
     Both(State, String, Option<Value>),
-    /// Of the one whose configuration is bad, or of the other one.
-    One(UnitKind, State, String),
+    /// Of the one whose configuration is bad, or of the other one; with a payload or without.
+    One(UnitKind, State, String, Option<Value>),
 }
 
 /// A question of the agent for the server's diagnostics.
@@ -378,10 +378,10 @@ mod tests {
     fn reports_wait_within_a_bound_and_one_of_both_units_replaces_what_came_before() {
         let (control, wire) = link(|| {});
         for _ in 0..100 {
-            control.report(Report::One(UnitKind::Input, State::Failed, String::new()));
+            control.report(Report::One(UnitKind::Input, State::Failed, String::new(), None));
         }
         assert_eq!(wire.reports().len(), REPORTS_QUEUED_MAX);
-        control.report(Report::One(UnitKind::Input, State::Failed, String::new()));
+        control.report(Report::One(UnitKind::Input, State::Failed, String::new(), None));
         let both = Report::Both(State::Healthy, String::new(), None);
         control.report(both.clone());
         assert_eq!(wire.reports(), [both]);

@@ -94,13 +94,21 @@ impl Table {
     /// The server says how the units do.
     pub fn report(&mut self, report: Report) {
         match report {
+            // that was the pair before, which was taken back: by now another one is wanted, or the same again
+            Report::Both(State::Stopped, ..) if self.wished.units.is_some() => {}
             Report::Both(state, message, payload) => {
-                self.serving &= state != State::Stopped || self.wished.units.is_some();
+                self.serving &= state != State::Stopped;
                 let said = Said { state, message, payload };
                 self.said = [Some(said.clone()), Some(said)];
             }
-            Report::One(unit, state, message) => {
-                self.said[place(unit)] = Some(Said { state, message, payload: None });
+            Report::One(kind, state, message, payload) => {
+                let said = Said { state, message, payload };
+                if state == State::Failed && self.said[place(kind)].as_ref() != Some(&said) {
+                    // the agent keeps such a line, or does not, by the level of its unit
+                    let id = self.in_use(kind).map_or("", |unit| &unit.id);
+                    log::error!("unit.id" = id; "the unit failed: {}", said.message);
+                }
+                self.said[place(kind)] = Some(said);
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Names are checked here; PEM is neither read nor parsed here, and nothing is known of rustls.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::secret::Secret;
@@ -17,6 +17,16 @@ pub enum PemSource {
     File(PathBuf),
     /// The PEM text itself stands in the configuration. It may be a private key.
     Inline(Secret),
+}
+
+impl PemSource {
+    /// The file, if it is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            PemSource::File(path) => Some(path),
+            PemSource::Inline(_) => None,
+        }
+    }
 }
 
 /// `server.ssl` when TLS is on.
@@ -132,6 +142,14 @@ pub enum Protocol {
 }
 
 impl Tls {
+    /// The files that the section names.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.certificate, &self.key]
+            .into_iter()
+            .chain(&self.certificate_authorities)
+            .filter_map(PemSource::file)
+    }
+
     /// TLS with a certificate and key, everything else as the defaults of the `ssl` section.
     pub fn new(certificate: PemSource, key: PemSource) -> Self {
         Self {
@@ -148,6 +166,14 @@ impl Tls {
             reload: Some(RELOAD_INTERVAL),
             disable_legacy_pem_support: false,
         }
+    }
+}
+
+impl ClientTls {
+    /// The files that the section names.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let identity = self.identity.iter().flat_map(|identity| [&identity.certificate, &identity.key]);
+        identity.chain(&self.certificate_authorities).filter_map(PemSource::file)
     }
 }
 

@@ -2,6 +2,7 @@
 //! configuration"). It runs on a thread of its own, which nobody waits for; the server that runs goes on meanwhile.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
@@ -35,17 +36,19 @@ pub(super) struct Tested {
     pub(super) verdict: Verdict,
 }
 
-/// Begins a test; what came of it goes to `results`, and `bell` rings.
+/// Begins a test; what came of it goes to `results`, and `bell` rings once `held` is let go.
 pub(super) fn begin(
     number: u64,
     settings: Elasticsearch,
     results: Sender<Tested>,
+    held: Arc<()>,
     bell: Bell,
 ) -> io::Result<()> {
     let test = move || {
         let verdict = judge(probe(&settings, ANSWER_WAIT_MAX));
         // nobody listens any more: another configuration has come, or the end
         let _ = results.send(Tested { number, verdict });
+        drop(held);
         bell.ring();
     };
     thread::Builder::new().name("output-test".to_owned()).stack_size(STACK_BYTES).spawn(test).map(drop)

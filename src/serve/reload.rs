@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Read, bounds, is_alone, own_certificates, tls};
-use crate::config::{Config, Difference, Loaded, Origin, Store as StoreChoice, Tls};
+use crate::config::{ClientTls, Config, Difference, Loaded, Origin, Store as StoreChoice, Tls};
 use crate::log::{LogHandle, Output};
 use crate::reactor::tls::Certificates;
 use crate::reactor::tls::own::{OwnCertificates, OwnError};
@@ -103,9 +103,7 @@ impl<'a> Process<'a> {
                 Some(reload)
             }
             Err(unusable) => {
-                let tls = tls(&difference.config, None);
-                let files: Vec<_> = tls.iter().flat_map(Certificates::files).map(PathBuf::from).collect();
-                self.watch_too(&files);
+                self.watch_too(&files(&difference.config));
                 ::log::error!("the configuration stays as it is: {unusable}");
                 None
             }
@@ -116,7 +114,11 @@ impl<'a> Process<'a> {
     pub(super) fn take_over(&mut self, loaded: &Loaded, read: Read<'a>, now: Now) -> Taken {
         let difference = Difference::between(&self.in_force, &loaded.config);
         if !difference.at_start.is_empty() {
-            return Taken::AtStart(difference.at_start);
+            // who serves is not ended for what could not serve
+            return match self.check(&loaded.config) {
+                Ok(()) => Taken::AtStart(difference.at_start),
+                Err(unusable) => Taken::Unusable(unusable),
+            };
         }
         warn(loaded);
         if difference.in_place.is_empty() {
@@ -133,6 +135,15 @@ impl<'a> Process<'a> {
             }
             Err(unusable) => Taken::Unusable(unusable),
         }
+    }
+
+    /// Whether a server could be made of this, as far as that can be found out while another one serves.
+    fn check(&self, config: &Config) -> Result<(), Unusable> {
+        usable_tls(config, self.own.as_ref().filter(|_| config.server.own_certificate))?;
+        if let StoreChoice::Elasticsearch(settings) = &config.store {
+            Elastic::check(settings)?;
+        }
+        Ok(())
     }
 
     /// What new connections are encrypted by.
@@ -213,6 +224,16 @@ pub(super) fn warn(loaded: &Loaded) {
         let level = if warning.origin == Origin::Agent { ::log::Level::Debug } else { ::log::Level::Warn };
         ::log::log!(level, "{warning}");
     }
+}
+
+/// The files that a configuration names and that are read when it is put in force.
+pub(super) fn files(config: &Config) -> Vec<PathBuf> {
+    let of_server = config.server.tls.iter().flat_map(Tls::files);
+    let output = match &config.store {
+        StoreChoice::Elasticsearch(settings) => settings.tls.as_ref(),
+        StoreChoice::Embedded(_) => None,
+    };
+    of_server.chain(output.into_iter().flat_map(ClientTls::files)).map(PathBuf::from).collect()
 }
 
 /// A file without a byte is one that is being written, or that a full disk has left: not what an operator wants in force.

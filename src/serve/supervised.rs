@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use super::diagnostics::{self, Subject};
-use super::reload::{Process, Taken, Unusable};
+use super::reload::{self, Process, Taken, Unusable};
 use super::under_agent::Life;
 use super::wishes::{Next, Wanted};
 use crate::agent_mode::seam::{State, UnitKind};
@@ -75,10 +75,12 @@ impl<'l, 'a> Supervised<'l, 'a> {
             }
             Taken::AtStart(keys) => {
                 ::log::info!("the server begins anew, because of {}", keys.join(", "));
-                self.life.told.configuring("the server begins anew with another configuration");
+                self.life.told.say(State::Configuring, "the server begins anew with another configuration");
                 self.stop(Ended::Anew(wanted), called);
             }
             Taken::Unusable(unusable) => {
+                let named = reload::files(&wanted.loaded.config);
+                self.life.wishes.wait_for([named, wanted.loaded.files].concat());
                 let kind = match &unusable {
                     Unusable::Elasticsearch(_) => UnitKind::Output,
                     _ => UnitKind::Input,
@@ -90,9 +92,8 @@ impl<'l, 'a> Supervised<'l, 'a> {
 
     fn is_in_force(&mut self, loaded: Loaded) {
         self.loaded = loaded;
-        self.life.told.good();
         // it may have been told that an output is tested
-        self.life.told.tell();
+        self.life.told.good();
     }
 
     fn stop(&mut self, ended: Ended, called: &mut Called) {

@@ -1,7 +1,7 @@
 //! What the agent has been told of its units (agent-mode.md, "States reported"): the same of both, but where the configuration
 //! of one is bad. Then that one stays FAILED until it is good again, and the other says how the server does.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::agent_mode::seam::{Control, Report, State, UnitKind};
 use crate::fleet::health::{Standing, State as Health};
@@ -9,71 +9,84 @@ use crate::fleet::health::{Standing, State as Health};
 /// What is to be told, and to whom.
 pub(super) struct Told<'a> {
     control: &'a Control,
-    standing: Option<Standing>,
+    word: Option<Word>,
     /// The unit whose configuration is bad, and why.
     bad: Option<(UnitKind, String)>,
+}
+
+/// How the server does.
+struct Word {
+    state: State,
+    message: String,
+    payload: Option<Value>,
+}
+
+impl Word {
+    fn new(state: State, message: &str) -> Self {
+        Word { state, message: message.to_owned(), payload: None }
+    }
 }
 
 impl<'a> Told<'a> {
     /// Nothing yet.
     pub(super) fn new(control: &'a Control) -> Self {
-        Told { control, standing: None, bad: None }
+        Told { control, word: None, bad: None }
     }
 
-    /// What is so while no server says how it does; of both units.
+    /// What is so while no server says how it does, of both units: all that was said before is over.
     pub(super) fn say(&mut self, state: State, message: &str) {
-        self.standing = None;
-        self.bad = None;
+        (self.word, self.bad) = (None, None);
         self.control.report(Report::Both(state, message.to_owned(), None));
+    }
+
+    /// The server could not begin, or go on. What is bad is bad still.
+    pub(super) fn fails(&mut self, message: &str) {
+        self.word = Some(Word::new(State::Failed, message));
+        self.tell();
     }
 
     /// How the server does.
     pub(super) fn stands(&mut self, standing: Standing) {
-        self.standing = Some(standing);
+        let token = standing.enrollment_token.as_ref();
+        let payload = token.map(|token| json!({ "enrollment_token": token.expose() }));
+        self.word = Some(Word { state: state(standing.state), message: standing.message, payload });
         self.tell();
     }
 
     /// The configuration of this unit is bad; what is served stays.
     pub(super) fn bad(&mut self, kind: UnitKind, text: String) {
-        ::log::error!("the configuration stays as it is: {text}");
         self.bad = Some((kind, text));
         self.tell();
     }
 
-    /// All configurations are good.
+    /// All configurations are good; what was said of the server is said again.
     pub(super) fn good(&mut self) {
-        if self.bad.take().is_some() {
-            self.tell();
-        }
+        self.bad = None;
+        self.tell();
     }
 
-    /// A change is under way that does not touch what is served.
-    pub(super) fn configuring(&self, message: &str) {
+    /// A change is under way to a configuration that can be read.
+    pub(super) fn configuring(&mut self, message: &str) {
+        self.bad = None;
         self.control.report(Report::Both(State::Configuring, message.to_owned(), None));
     }
 
-    /// The same as before, after something else was said.
-    pub(super) fn tell(&self) {
-        let (state, message, payload) = match &self.standing {
-            None => (State::Starting, "waiting for a configuration that can be used".to_owned(), None),
-            Some(standing) => {
-                let token = standing.enrollment_token.as_ref();
-                let payload = token.map(|token| json!({ "enrollment_token": token.expose() }));
-                (state(standing.state), standing.message.clone(), payload)
-            }
+    fn tell(&self) {
+        let waiting = Word::new(State::Starting, "waiting for a configuration that can be used");
+        let Word { state, message, payload } = match (&self.word, &self.bad) {
+            (Some(word), _) => word,
+            (None, Some(_)) => &waiting,
+            (None, None) => return,
         };
         let Some((kind, text)) = &self.bad else {
-            if self.standing.is_some() {
-                self.control.report(Report::Both(state, message, payload));
-            }
-            return;
+            return self.control.report(Report::Both(*state, message.clone(), payload.clone()));
         };
         let other = match kind {
             UnitKind::Input => UnitKind::Output,
             UnitKind::Output => UnitKind::Input,
         };
-        self.control.report(Report::One(other, state, message));
-        self.control.report(Report::One(*kind, State::Failed, text.clone()));
+        self.control.report(Report::One(other, *state, message.clone(), payload.clone()));
+        self.control.report(Report::One(*kind, State::Failed, text.clone(), None));
     }
 }
 
@@ -112,8 +125,8 @@ mod tests {
         told.bad(UnitKind::Input, "port".to_owned());
         wire.reports();
         told.stands(standing(Health::Degraded, None));
-        let failed = Report::One(UnitKind::Input, State::Failed, "port".to_owned());
-        let other = Report::One(UnitKind::Output, State::Degraded, "m".to_owned());
+        let failed = Report::One(UnitKind::Input, State::Failed, "port".to_owned(), None);
+        let other = Report::One(UnitKind::Output, State::Degraded, "m".to_owned(), None);
         assert_eq!(wire.reports(), [other, failed]);
         told.good();
         assert_eq!(wire.reports(), [Report::Both(State::Degraded, "m".to_owned(), None)]);
@@ -124,7 +137,56 @@ mod tests {
         let (control, wire) = link(|| {});
         Told::new(&control).bad(UnitKind::Output, "hosts".to_owned());
         let reports = wire.reports();
-        assert!(matches!(reports[0], Report::One(UnitKind::Input, State::Starting, _)), "{reports:?}");
-        assert_eq!(reports[1], Report::One(UnitKind::Output, State::Failed, "hosts".to_owned()));
+        assert!(matches!(reports[0], Report::One(UnitKind::Input, State::Starting, ..)), "{reports:?}");
+        assert_eq!(reports[1], Report::One(UnitKind::Output, State::Failed, "hosts".to_owned(), None));
+    }
+
+    #[test]
+    fn what_was_bad_is_over_with_a_change_to_what_is_good() {
+        let (control, wire) = link(|| {});
+        let mut told = Told::new(&control);
+        told.bad(UnitKind::Input, "port".to_owned());
+        told.configuring("anew");
+        wire.reports();
+        told.stands(standing(Health::Healthy, None));
+        assert_eq!(wire.reports(), [Report::Both(State::Healthy, "m".to_owned(), None)]);
+    }
+
+    #[test]
+    fn a_bad_output_does_not_take_the_token_to_enrol_by_from_the_input() {
+        let (control, wire) = link(|| {});
+        let mut told = Told::new(&control);
+        told.stands(standing(Health::Degraded, Some("t")));
+        told.bad(UnitKind::Output, "hosts".to_owned());
+        let payload = Some(json!({ "enrollment_token": "t" }));
+        let input = Report::One(UnitKind::Input, State::Degraded, "m".to_owned(), payload);
+        assert_eq!(
+            wire.reports()[1..],
+            [input, Report::One(UnitKind::Output, State::Failed, "hosts".to_owned(), None)]
+        );
+    }
+
+    #[test]
+    fn after_the_end_of_a_server_a_bad_configuration_leaves_the_other_unit_starting() {
+        let (control, wire) = link(|| {});
+        let mut told = Told::new(&control);
+        told.stands(standing(Health::Healthy, None));
+        told.say(State::Stopped, "stopped");
+        told.bad(UnitKind::Output, "hosts".to_owned());
+        let reports = wire.reports();
+        assert!(matches!(reports[1], Report::One(UnitKind::Input, State::Starting, ..)), "{reports:?}");
+    }
+
+    #[test]
+    fn a_server_that_fails_mends_no_configuration() {
+        let (control, wire) = link(|| {});
+        let mut told = Told::new(&control);
+        told.bad(UnitKind::Input, "port".to_owned());
+        told.fails("in use");
+        let failed = |kind, text: &str| Report::One(kind, State::Failed, text.to_owned(), None);
+        assert_eq!(
+            wire.reports()[2..],
+            [failed(UnitKind::Output, "in use"), failed(UnitKind::Input, "port")]
+        );
     }
 }

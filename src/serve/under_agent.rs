@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::diagnostics::Subject;
 use super::reload::warn;
 use super::supervised::{Ended, Supervised};
 use super::told::Told;
@@ -20,6 +21,8 @@ use crate::reactor::Clock;
 
 /// A server that failed is tried again after this (agent-mode.md, "States reported").
 const TRY_AGAIN: Duration = Duration::from_secs(2);
+/// The server's state where there is none.
+const NOTHING_SERVED: &str = r#"{"server": null}"#;
 /// For the last words to the agent.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(2);
 
@@ -71,21 +74,21 @@ impl<'a> Life<'a> {
         let mut wanted: Option<Box<Wanted>> = None;
         while !self.control.is_end_asked() {
             match self.next() {
-                Next::Serve(newer) => wanted = Some(newer),
+                Next::Serve(newer) => {
+                    self.told.say(State::Starting, "starting");
+                    wanted = Some(newer);
+                }
                 Next::Gone => {
                     wanted = None;
                     self.told.say(State::Stopped, "stopped");
                 }
-                Next::Bad(kind, text) => {
-                    wanted = None;
-                    self.told.bad(kind, text);
-                }
+                // what was to be served is, all the same
+                Next::Bad(kind, text) => self.told.bad(kind, text),
                 Next::Testing => self.told.say(State::Starting, "the policy's output is tested"),
                 Next::Nothing => {}
             }
             let Some(this) = wanted.take() else {
-                self.answer_idly();
-                self.control.listen(None);
+                self.wait(self.wishes.wait(self.clock.now().mono), None);
                 continue;
             };
             match self.serve(&this) {
@@ -94,9 +97,9 @@ impl<'a> Life<'a> {
                 Ok(Ended::Anew(newer)) => wanted = Some(newer),
                 Err(error) => {
                     ::log::error!("{error}");
-                    self.told.say(State::Failed, &error.to_string());
+                    self.told.fails(&error.to_string());
+                    self.wait(Some(TRY_AGAIN), Some(&this.loaded));
                     wanted = Some(this);
-                    self.control.listen(Some(TRY_AGAIN));
                 }
             }
         }
@@ -148,10 +151,12 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
-    /// Answers questions while nothing is served.
-    fn answer_idly(&self) {
+    /// Waits while nothing is served, and answers questions; `tried` could not be served.
+    fn wait(&self, wait_max: Option<Duration>, tried: Option<&Loaded>) {
+        self.control.listen(wait_max);
         while let Some(question) = self.control.question() {
-            diagnostics::answer(question, None, "nothing is served".to_owned(), &self.diagnoses);
+            let subject = tried.map(|loaded| Subject::of(loaded, super::tls(&loaded.config, None)));
+            diagnostics::answer(question, subject, NOTHING_SERVED.to_owned(), &self.diagnoses);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! From what the agent wants to what is to be served: which output is used, and whether the configuration can be read. Blocks on
 //! nothing; at most one wish is under way, and the newest wins.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -9,10 +11,15 @@ use serde_json::Value;
 use super::output_test::{self, Tested, Verdict};
 use crate::agent_mode::configuration::{self, Outputs};
 use crate::agent_mode::seam::{Agent, Bell, UnitKind, Units, Wish};
-use crate::config::{Elasticsearch, Errors, Loaded, Store};
+use crate::config::{Errors, Loaded, Store};
+use crate::tls::Stamps;
 
 /// Between two tests of an output that could not be reached (agent-mode.md, "From units to configuration").
 const TEST_EVERY: Duration = Duration::from_secs(60);
+/// Tests that are under way, those of earlier wishes included; a further one waits until one of them has ended.
+const TESTS_MAX: usize = 4;
+/// Between two looks at files that may mend a configuration, while nothing is served.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Reads a configuration from what an agent sent.
 pub type Load<'a> = &'a dyn Fn(&Value) -> Result<Loaded, Errors>;
@@ -24,7 +31,10 @@ pub(super) struct Wishes<'a> {
     results: (Sender<Tested>, Receiver<Tested>),
     /// Of the test that was begun last; what others find out is of no interest.
     test: u64,
+    /// Held by each test that is under way.
+    tests: Arc<()>,
     current: Option<Current>,
+    awaited: Option<Awaited>,
 }
 
 struct Current {
@@ -34,9 +44,17 @@ struct Current {
     choice: Choice,
 }
 
+/// The wish cannot be put in force; a change in one of these files may mend it.
+struct Awaited {
+    files: Vec<PathBuf>,
+    stamps: Stamps,
+}
+
 /// Which output is used.
 #[derive(Clone, Copy, PartialEq)]
 enum Choice {
+    /// None yet: its test is yet to begin.
+    Untested,
     /// None yet: a test is under way.
     Open,
     /// That of the policy.
@@ -73,11 +91,13 @@ pub(super) enum Next {
 
 impl<'a> Wishes<'a> {
     pub(super) fn new(load: Load<'a>, bell: Bell) -> Self {
-        Wishes { load, bell, results: channel(), test: 0, current: None }
+        let (results, tests) = (channel(), Arc::default());
+        Wishes { load, bell, results, test: 0, tests, current: None, awaited: None }
     }
 
     /// Takes in a wish.
     pub(super) fn take(&mut self, wish: Wish) -> Next {
+        self.awaited = None;
         let Some(units) = wish.units else {
             self.current = None;
             // a test that is under way is of no interest any more
@@ -90,19 +110,13 @@ impl<'a> Wishes<'a> {
         let known = before.filter(|before| before.outputs == outputs).map(|before| before.choice);
         let choice = match (&outputs.fallback, known) {
             (None, _) => Choice::Wanted,
-            (Some(_), Some(known)) => known,
-            (Some(_), None) => Choice::Open,
+            (Some(_), known) => known.unwrap_or(Choice::Untested),
         };
-        let begins = known.is_none();
-        if begins {
+        if known.is_none() {
             self.test += 1;
         }
         self.current = Some(Current { agent: wish.agent, units, outputs, choice });
-        match choice {
-            Choice::Open if begins => self.begin_test(Choice::Open),
-            Choice::Open => Next::Testing,
-            _ => self.read(),
-        }
+        self.go_on_with(choice)
     }
 
     /// Takes in what tests have found out, and begins one that is due at `now`.
@@ -116,12 +130,42 @@ impl<'a> Wishes<'a> {
         if let Some(verdict) = verdict {
             return self.judged(verdict, now);
         }
-        match self.current.as_ref().map(|current| current.choice) {
-            Some(Choice::Until(due)) if due <= now => {
+        let Some(choice) = self.current.as_ref().map(|current| current.choice) else { return Next::Nothing };
+        if self.awaited.as_ref().is_some_and(Awaited::has_changed) {
+            self.awaited = None;
+            return self.go_on_with(choice);
+        }
+        match choice {
+            Choice::Untested if self.awaited.is_none() && self.has_room() => self.begin_test(Choice::Open),
+            Choice::Until(due) if due <= now => {
                 self.choose(Choice::Until(now + TEST_EVERY));
                 self.begin_test(Choice::Testing)
             }
             _ => Next::Nothing,
+        }
+    }
+
+    /// The newest wish cannot be put in force as long as these files are as they are.
+    pub(super) fn wait_for(&mut self, files: Vec<PathBuf>) {
+        self.awaited = Some(Awaited { stamps: stamps(&files), files });
+    }
+
+    /// In how long [`Wishes::go_on`] is to be asked at `now` even if nothing comes.
+    pub(super) fn wait(&self, now: Duration) -> Option<Duration> {
+        let look = self.awaited.as_ref().filter(|awaited| !awaited.files.is_empty()).map(|_| LOOK_EVERY);
+        let test = match self.current.as_ref().map(|current| current.choice) {
+            Some(Choice::Until(due)) => Some(due.saturating_sub(now)),
+            _ => None,
+        };
+        look.into_iter().chain(test).min()
+    }
+
+    /// What follows from a wish, or from files that have changed.
+    fn go_on_with(&mut self, choice: Choice) -> Next {
+        match choice {
+            Choice::Untested => self.begin_test(Choice::Open),
+            Choice::Open => Next::Testing,
+            _ => self.read(),
         }
     }
 
@@ -152,43 +196,59 @@ impl<'a> Wishes<'a> {
     }
 
     /// The configuration by the output that is chosen.
-    fn read(&self) -> Next {
+    fn read(&mut self) -> Next {
         let Some(current) = &self.current else { return Next::Nothing };
         let output = match (current.choice, &current.outputs.fallback) {
             (Choice::Wanted, _) | (_, None) => &current.outputs.wanted,
             (_, Some(fallback)) => fallback,
         };
-        self.read_with(current, output)
-    }
-
-    fn read_with(&self, current: &Current, output: &Value) -> Next {
-        let sent = configuration::tree(current.agent.as_ref(), &current.units, output);
-        match (self.load)(&sent) {
-            Ok(loaded) => Next::Serve(Box::new(Wanted { loaded, sent })),
-            Err(errors) => {
-                let (kind, text) = configuration::fault(&errors);
-                Next::Bad(kind, text)
-            }
+        match self.read_with(current, output) {
+            Ok(wanted) => Next::Serve(Box::new(wanted)),
+            Err(errors) => self.bad(&errors),
         }
     }
 
-    /// Begins a test of the policy's output; `meanwhile` stands for its choice.
-    fn begin_test(&mut self, meanwhile: Choice) -> Next {
-        let is_first = meanwhile == Choice::Open;
-        let settings = match self.settings() {
-            Ok(settings) => settings,
-            Err(bad) if is_first => {
-                self.current = None;
-                return bad;
+    fn read_with(&self, current: &Current, output: &Value) -> Result<Wanted, Errors> {
+        let read = |units: &Units| {
+            let sent = configuration::tree(current.agent.as_ref(), units, output);
+            (self.load)(&sent).map(|loaded| Wanted { loaded, sent })
+        };
+        match read(&current.units) {
+            // nothing here traces: that is no reason not to serve
+            Err(errors) if current.units.apm.is_some() && configuration::is_of_apm(&errors) => {
+                ::log::warn!("what the agent says of APM is left out: {}", configuration::fault(&errors).1);
+                read(&Units { apm: None, ..current.units.clone() })
             }
+            read => read,
+        }
+    }
+
+    fn bad(&mut self, errors: &Errors) -> Next {
+        self.wait_for(errors.files.clone());
+        let (kind, text) = configuration::fault(errors);
+        Next::Bad(kind, text)
+    }
+
+    /// Begins a test of the policy's output, if the whole can be read with it, and as soon as there is room for it;
+    /// `meanwhile` stands for its choice.
+    fn begin_test(&mut self, meanwhile: Choice) -> Next {
+        let Some(current) = &self.current else { return Next::Nothing };
+        let is_first = meanwhile == Choice::Open;
+        let store = match self.read_with(current, &current.outputs.wanted) {
+            Ok(wanted) => wanted.loaded.config.store,
+            Err(errors) if is_first => return self.bad(&errors),
             Err(_) => return Next::Nothing,
         };
+        let Store::Elasticsearch(settings) = store else { return Next::Nothing };
+        let next = if is_first { Next::Testing } else { Next::Nothing };
+        if !self.has_room() {
+            return next;
+        }
         self.test += 1;
         self.choose(meanwhile);
-        let begun = output_test::begin(self.test, settings, self.results.0.clone(), self.bell.clone());
-        match begun {
-            Ok(()) if is_first => Next::Testing,
-            Ok(()) => Next::Nothing,
+        let (results, held) = (self.results.0.clone(), Arc::clone(&self.tests));
+        match output_test::begin(self.test, *settings, results, held, self.bell.clone()) {
+            Ok(()) => next,
             Err(error) => {
                 ::log::error!("the policy's output is used without a test, for want of a thread: {error}");
                 self.choose(Choice::Wanted);
@@ -197,23 +257,26 @@ impl<'a> Wishes<'a> {
         }
     }
 
+    fn has_room(&self) -> bool {
+        // one is our own
+        Arc::strong_count(&self.tests) <= TESTS_MAX
+    }
+
     fn choose(&mut self, choice: Choice) {
         if let Some(current) = &mut self.current {
             current.choice = choice;
         }
     }
+}
 
-    /// The settings of the policy's output, if the whole can be read with it.
-    fn settings(&self) -> Result<Elasticsearch, Next> {
-        let Some(current) = &self.current else { return Err(Next::Nothing) };
-        match self.read_with(current, &current.outputs.wanted) {
-            Next::Serve(wanted) => match wanted.loaded.config.store {
-                Store::Elasticsearch(settings) => Ok(*settings),
-                Store::Embedded(_) => Err(Next::Nothing),
-            },
-            bad => Err(bad),
-        }
+impl Awaited {
+    fn has_changed(&self) -> bool {
+        stamps(&self.files) != self.stamps
     }
+}
+
+fn stamps(files: &[PathBuf]) -> Stamps {
+    Stamps::take(files.iter().map(PathBuf::as_path))
 }
 
 #[cfg(test)]

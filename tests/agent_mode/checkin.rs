@@ -60,7 +60,7 @@ fn every_change_of_state_is_said_of_all_units() {
     report(&pair, State::Healthy, "well");
     let observed = stream.hear();
     assert!(are(&observed, State::Healthy));
-    pair.control.report(Report::One(UnitKind::Output, State::Failed, "no such host".into()));
+    pair.control.report(Report::One(UnitKind::Output, State::Failed, "no such host".into(), None));
     let observed = stream.hear();
     assert_eq!(of(&observed, "output-1").state, State::Failed as i32);
     assert_eq!(of(&observed, "output-1").message, "no such host");

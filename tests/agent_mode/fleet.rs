@@ -19,7 +19,7 @@ const KINDS: [&str; 6] =
 
 /// A fleet; its indices go with it.
 pub(crate) struct Fleet {
-    cluster: &'static Cluster,
+    pub(crate) cluster: &'static Cluster,
     suffix: String,
     store: Elastic,
 }

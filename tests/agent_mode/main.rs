@@ -17,6 +17,10 @@ mod expected;
 #[cfg(test)]
 mod fleet;
 #[cfg(test)]
+mod in_place;
+#[cfg(test)]
+mod mending;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 #[path = "../elastic/proxy.rs"]
@@ -36,6 +40,8 @@ mod startup;
 mod support;
 #[cfg(test)]
 mod wire;
+#[cfg(test)]
+mod world;
 
 #[cfg(test)]
 mod public_module;

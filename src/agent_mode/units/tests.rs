@@ -84,7 +84,7 @@ fn what_the_server_says_goes_to_both_units_with_its_payload() {
             Some(json!({"enrollment_token": "t"}))
         );
     }
-    table.report(Report::One(UnitKind::Output, State::Failed, "bad".into()));
+    table.report(Report::One(UnitKind::Output, State::Failed, "bad".into(), None));
     assert_eq!(state(&table, "o"), (State::Failed as i32, "bad".into()));
     assert_eq!(state(&table, "i").0, State::Degraded as i32);
 }
@@ -163,6 +163,20 @@ fn a_pair_that_comes_again_has_nothing_of_what_was_said_of_the_last() {
     report(&mut table, State::Stopped);
     assert!(send(&mut table, vec![input(1), output(1)]).flatten().is_some());
     assert_eq!(state(&table, "i").0, State::Starting as i32);
+}
+
+#[test]
+fn a_pair_that_comes_again_at_once_is_not_said_to_have_stopped() {
+    let mut table = running();
+    send(&mut table, vec![]);
+    assert!(send(&mut table, vec![input(1), output(1)]).flatten().is_some());
+    // the server has ended what it served for the first
+    report(&mut table, State::Stopped);
+    assert_eq!((state(&table, "i").0, state(&table, "o").0), (0, 0));
+    report(&mut table, State::Healthy);
+    assert_eq!(state(&table, "i").0, State::Healthy as i32);
+    table.end();
+    assert_eq!(state(&table, "i").0, STOPPED);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! The server's certificates as they are now.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::ProducesTickets;
 
 use super::session::RECORD_BYTES_MAX;
-use super::settings::{Material, files, server_config};
+use super::settings::{Material, server_config};
 use crate::config::{ClientAuthentication, Tls};
 use crate::tls::{Stamps, TlsError, ticketer};
 
@@ -29,14 +28,9 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// The files that settings name.
-    pub(crate) fn files(tls: &Tls) -> impl Iterator<Item = &Path> {
-        files(tls)
-    }
-
     /// Reads everything.
     pub fn read(tls: Tls) -> Result<Self, TlsError> {
-        let stamps = Stamps::take(files(&tls));
+        let stamps = Stamps::take(tls.files());
         let material = Material::read(&tls)?;
         let ticketer = ticketer().map_err(|error| TlsError::Rustls(error.to_string()))?;
         let authorities = material.authorities.clone();
@@ -48,7 +42,7 @@ impl Certificates {
     pub fn current(&mut self, now: Duration) -> Arc<ServerConfig> {
         if self.tls.reload.is_some_and(|interval| now >= self.looked_at + interval) {
             self.looked_at = now;
-            if Stamps::take(files(&self.tls)) != self.stamps {
+            if Stamps::take(self.tls.files()) != self.stamps {
                 self.reload();
             }
         }
@@ -58,12 +52,12 @@ impl Certificates {
     /// Other settings, from the next session on; those that cannot be used are reported and leave the old in use.
     pub fn replace(&mut self, tls: Tls) {
         let old = std::mem::replace(&mut self.tls, tls);
-        self.stamps = Stamps::take(files(&self.tls));
+        self.stamps = Stamps::take(self.tls.files());
         match self.read_again() {
             Ok(()) => log::info!("certificates are read again"),
             Err(error) => {
                 log::warn!("the old certificate stays in use: {error}");
-                self.stamps = Stamps::take(files(&old));
+                self.stamps = Stamps::take(old.files());
                 self.tls = old;
             }
         }
@@ -72,7 +66,7 @@ impl Certificates {
     /// Reads everything again; what cannot be used is reported and leaves the old in use.
     pub fn reload(&mut self) {
         // taken before reading: a file that changes meanwhile is read again
-        self.stamps = Stamps::take(files(&self.tls));
+        self.stamps = Stamps::take(self.tls.files());
         match self.read_again() {
             Ok(()) => log::info!("certificates are read again"),
             Err(error) => log::warn!("the old certificate stays in use: {error}"),

@@ -11,7 +11,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
 use super::verify::{Rules, verifier};
-use crate::config::{ClientAuthentication, PemSource, Tls, VerificationMode};
+use crate::config::{ClientAuthentication, Tls, VerificationMode};
 use crate::tls::{Choices, Pins, TlsError, pem};
 
 /// Tickets that a TLS 1.3 client gets; Go sends as many.
@@ -37,16 +37,6 @@ impl Material {
         }
         Ok(Material { chain, key, authorities })
     }
-}
-
-/// The files that a section names.
-pub(super) fn files(tls: &Tls) -> impl Iterator<Item = &std::path::Path> {
-    [&tls.certificate, &tls.key].into_iter().chain(&tls.certificate_authorities).filter_map(|source| {
-        match source {
-            PemSource::File(path) => Some(path.as_path()),
-            PemSource::Inline(_) => None,
-        }
-    })
 }
 
 /// Builds the configuration of new sessions.

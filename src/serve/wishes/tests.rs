@@ -6,8 +6,8 @@ use std::thread;
 use serde_json::json;
 
 use super::*;
-use crate::agent_mode::seam::{Control, link};
-use crate::config::{self, Arguments};
+use crate::agent_mode::seam::{Apm, Control, link};
+use crate::config::{self, Arguments, Elasticsearch};
 
 /// A cluster of this version that answers each request, as long as the process lives.
 fn cluster(version: &'static str) -> String {
@@ -38,7 +38,7 @@ fn nowhere() -> String {
 fn load(sent: &Value) -> Result<Loaded, Errors> {
     let arguments =
         Arguments { agent_mode: true, working_directory: PathBuf::from("/"), ..Arguments::default() };
-    config::load_with(&arguments, Some(sent), &|_| None, &|_| Err(std::io::ErrorKind::NotFound.into()))
+    config::load_with(&arguments, Some(sent), &|_| None, &|path| std::fs::read_to_string(path))
 }
 
 fn wish(id: &str, host: &str, bootstrap: Option<&str>) -> Wish {
@@ -174,4 +174,97 @@ fn units_that_are_gone_end_it_and_cancel_the_test() {
     assert!(matches!(wishes.take(Wish::default()), Next::Gone));
     control.listen(None);
     assert!(matches!(wishes.go_on(at(0)), Next::Nothing));
+}
+
+/// An output whose cluster takes connections and says nothing; its connections end with the listener.
+fn silent(number: usize) -> (TcpListener, Wish) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = format!("http://{}/{number}", listener.local_addr().unwrap());
+    (listener, wish("a", &host, Some(BOOTSTRAP)))
+}
+
+#[test]
+fn only_so_many_outputs_are_tested_at_once_and_the_newest_gets_its_turn() {
+    let (control, _wire) = link(|| {});
+    let mut wishes = Wishes::new(&load, control.bell());
+    let mut listeners = Vec::new();
+    for number in 0..TESTS_MAX + 3 {
+        let (listener, wish) = silent(number);
+        listeners.push(listener);
+        assert!(matches!(wishes.take(wish), Next::Testing));
+        assert!(Arc::strong_count(&wishes.tests) <= TESTS_MAX + 1);
+    }
+    let host = cluster(crate::version::STACK_VERSION);
+    assert!(matches!(wishes.take(wish("a", &host, Some(BOOTSTRAP))), Next::Testing));
+    assert!(matches!(wishes.go_on(at(0)), Next::Nothing));
+    drop(listeners);
+    loop {
+        if let Next::Serve(wanted) = after_test(&control, &mut wishes, at(0)) {
+            assert_eq!(served(Next::Serve(wanted)).hosts, [host]);
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_file_that_comes_later_mends_what_was_bad() {
+    let (control, _wire) = link(|| {});
+    let mut wishes = Wishes::new(&load, control.bell());
+    let directory = tempfile::tempdir().unwrap();
+    let token = directory.path().join("token");
+    let mut bad = wish("a", "http://a:9200", None);
+    if let Some(units) = &mut bad.units {
+        units.output["service_token_path"] = json!(token);
+    }
+    assert!(matches!(wishes.take(bad), Next::Bad(UnitKind::Output, _)));
+    assert!(matches!(wishes.go_on(at(0)), Next::Nothing));
+    assert_eq!(wishes.wait(at(0)), Some(LOOK_EVERY));
+    std::fs::write(&token, "t\n").unwrap();
+    assert!(served(wishes.go_on(at(0))).service_token.is_some());
+    assert_eq!(wishes.wait(at(0)), None);
+}
+
+#[test]
+fn a_file_that_comes_later_lets_the_test_begin() {
+    let (control, _wire) = link(|| {});
+    let mut wishes = Wishes::new(&load, control.bell());
+    let directory = tempfile::tempdir().unwrap();
+    let token = directory.path().join("token");
+    let host = cluster(crate::version::STACK_VERSION);
+    let mut bad = wish("a", &host, Some(BOOTSTRAP));
+    if let Some(units) = &mut bad.units {
+        units.output["service_token_path"] = json!(token);
+        units.output["bootstrap"] = json!({"hosts": [BOOTSTRAP]});
+    }
+    assert!(matches!(wishes.take(bad), Next::Bad(UnitKind::Output, _)));
+    std::fs::write(&token, "t").unwrap();
+    assert!(matches!(wishes.go_on(at(0)), Next::Testing));
+    assert_eq!(served(after_test(&control, &mut wishes, at(0))).hosts, [host]);
+}
+
+#[test]
+fn while_nothing_can_be_served_the_output_is_tested_again_all_the_same() {
+    let (control, _wire) = link(|| {});
+    let mut wishes = Wishes::new(&load, control.bell());
+    wishes.take(wish("a", &nowhere(), Some("ftp://bad")));
+    assert!(matches!(after_test(&control, &mut wishes, at(5)), Next::Bad(UnitKind::Output, _)));
+    assert_eq!(wishes.wait(at(5)), Some(TEST_EVERY));
+    assert_eq!(wishes.wait(at(66)), Some(Duration::ZERO));
+}
+
+#[test]
+fn what_is_wrong_with_apm_is_left_out() {
+    let (control, _wire) = link(|| {});
+    let mut wishes = Wishes::new(&load, control.bell());
+    let mut odd = wish("a", "http://a:9200", None);
+    if let Some(units) = &mut odd.units {
+        units.apm = Some(Apm { global_labels: "no label".to_owned(), ..Apm::default() });
+    }
+    assert_eq!(served(wishes.take(odd)).hosts, ["http://a:9200"]);
+    let mut bad = wish("a", "http://a:9200", None);
+    if let Some(units) = &mut bad.units {
+        units.apm = Some(Apm { global_labels: "no label".to_owned(), ..Apm::default() });
+        units.input = json!({"type": "fleet-server", "server.port": 70_000});
+    }
+    assert!(matches!(wishes.take(bad), Next::Bad(UnitKind::Input, _)));
 }

@@ -18,7 +18,7 @@ mod options;
 mod output;
 mod server;
 mod store;
-mod stream;
+pub(crate) mod stream;
 mod wait;
 
 pub(crate) use agent::{Agent, event, online};

@@ -1,6 +1,5 @@
 //! `output.elasticsearch.ssl` as rustls' settings, read again when its files change.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 
 use super::verify::{Rules, verifier};
-use crate::config::{ClientTls, PemSource, VerificationMode};
+use crate::config::{ClientTls, VerificationMode};
 use crate::tls::{Choices, Pins, Stamps, TlsError, pem};
 
 const CERTIFICATE: &str = "ssl.certificate";
@@ -30,7 +29,7 @@ struct Current {
 impl Security {
     /// Reads everything.
     pub(super) fn read(tls: ClientTls) -> Result<Self, TlsError> {
-        let stamps = Stamps::take(files(&tls));
+        let stamps = Stamps::take(tls.files());
         let config = client_config(&tls)?;
         Ok(Security { tls, current: Mutex::new(Current { config, stamps, looked_at: Duration::ZERO }) })
     }
@@ -41,7 +40,7 @@ impl Security {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if self.tls.reload.is_some_and(|interval| now >= current.looked_at + interval) {
             current.looked_at = now;
-            let stamps = Stamps::take(files(&self.tls));
+            let stamps = Stamps::take(self.tls.files());
             if stamps != current.stamps {
                 current.stamps = stamps;
                 match client_config(&self.tls) {
@@ -54,15 +53,6 @@ impl Security {
         }
         Arc::clone(&current.config)
     }
-}
-
-/// The files that the section names.
-fn files(tls: &ClientTls) -> impl Iterator<Item = &Path> {
-    let identity = tls.identity.iter().flat_map(|identity| [&identity.certificate, &identity.key]);
-    identity.chain(&tls.certificate_authorities).filter_map(|source| match source {
-        PemSource::File(path) => Some(path.as_path()),
-        PemSource::Inline(_) => None,
-    })
 }
 
 fn client_config(tls: &ClientTls) -> Result<Arc<ClientConfig>, TlsError> {
