@@ -1,11 +1,11 @@
 //! The newest revision of each policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fleet::render::Revision;
-use crate::model::Policy;
+use crate::model::{KeyNeed, OutputCluster, Policy};
 
 /// What is known of policies. A revision is immutable and shared.
 #[derive(Debug, Default)]
@@ -126,6 +126,13 @@ impl Policies {
     /// The policy's id as one shared text.
     pub fn shared_id(&self, policy_id: &str) -> Arc<str> {
         self.known.get_key_value(policy_id).map_or_else(|| Arc::from(policy_id), |(id, _)| id.clone())
+    }
+
+    /// Names of the outputs in other clusters, each once.
+    pub fn far_outputs(&self) -> Vec<String> {
+        let is_far = |need: &&KeyNeed| matches!(need.cluster, OutputCluster::Remote(_));
+        let far = self.iter().flat_map(|revision| revision.needs.iter().filter(is_far));
+        far.map(|need| need.output.clone()).collect::<BTreeSet<String>>().into_iter().collect()
     }
 
     /// The revisions that can be delivered.

@@ -16,7 +16,7 @@ use crate::fleet::strikes::Strike;
 use crate::fleet::{Fleet, SeatId};
 use crate::http::encoding::accepts_gzip;
 use crate::model::raw::{Raw, is_null};
-use crate::model::{Agent, AgentInfo, Detail, Fingerprint, KeyNeed, Patch};
+use crate::model::{Agent, AgentInfo, Detail, Fingerprint, KeyNeed, KeysWanted, OutputCluster, Patch};
 use crate::store::{ActionLookup, Answer, Operation};
 use crate::task::{Cx, Outcome};
 use crate::time::Timestamp;
@@ -53,16 +53,7 @@ async fn check_in_agent(cx: &Cx, request: &Request, agent: Box<Agent>) -> Result
     if has_old_keys(cx, &agent, &said) {
         Box::pin(retire_keys(cx, &agent.id)).await;
     }
-    let now = cx.now().mono;
-    let revision = cx.fleet(|fleet| {
-        fleet.output_keys.hold_against(&agent, now);
-        revision_of(fleet, &agent, &said)
-    });
-    let revision_idx = match revision {
-        Has::This(revision_idx) => revision_idx,
-        // boxed: it is rare
-        Has::Unknown(revision_idx) => Box::pin(look_for_revision(cx, &agent.policy_id, revision_idx)).await,
-    };
+    let revision_idx = revision_had(cx, &agent, &said).await;
     let after = match acknowledged {
         Some(seq_no) => seq_no,
         None if cx.fleet(|fleet| fleet.is_beyond_news(agent.action_seq_no)) => {
@@ -99,13 +90,15 @@ async fn check_in_agent(cx: &Cx, request: &Request, agent: Box<Agent>) -> Result
 
 /// 3. What the agent says of its upgrade, stored at once when it is news.
 async fn take_upgrade_details(cx: &Cx, agent: &Agent, said: Option<&Raw>) -> Result<(), ApiError> {
+    // as of now, however long the store takes for the question in between
+    let at = cx.now().wall;
     let Some(said) = said else {
         if agent.upgrade_details.is_none() {
             return Ok(());
         }
-        let now = cx.now().wall.rfc3339();
-        let patch = Patch::new().null("upgrade_details").null("upgrade_started_at").set("upgraded_at", now);
-        cx.store(Operation::UpdateAgent { agent: agent.id.clone(), patch }).await?;
+        let patch = Patch::new().null("upgrade_details").null("upgrade_started_at");
+        let patch = patch.set("upgraded_at", at.rfc3339());
+        cx.store(Operation::Upgrading { agent: agent.id.clone(), at, patch }).await?;
         return Ok(());
     };
     let details = UpgradeDetails::read(said)?;
@@ -121,7 +114,7 @@ async fn take_upgrade_details(cx: &Cx, agent: &Agent, said: Option<&Raw>) -> Res
     if details.state == "UPG_WATCHING" && agent.has_upgrade_attempts {
         patch = patch.null("upgrade_attempts");
     }
-    cx.store(Operation::UpdateAgent { agent: agent.id.clone(), patch }).await?;
+    cx.store(Operation::Upgrading { agent: agent.id.clone(), at, patch }).await?;
     Ok(())
 }
 
@@ -143,6 +136,24 @@ async fn seq_no_of(cx: &Cx, ack_token: &str) -> Result<Option<i64>, ApiError> {
     Ok(seq_no)
 }
 
+/// 4. The revision that the agent has, as far as it counts: newer ones are for it.
+async fn revision_had(cx: &Cx, agent: &Agent, said: &CheckInRequest) -> i64 {
+    let now = cx.now();
+    let has = cx.fleet(|fleet| {
+        fleet.output_keys.hold_against(agent, now.mono);
+        revision_of(fleet, agent, said)
+    });
+    let revision_idx = match has {
+        Has::This(revision_idx) => revision_idx,
+        // boxed, as below: it is rare
+        Has::Unknown(revision_idx) => Box::pin(look_for_revision(cx, &agent.policy_id, revision_idx)).await,
+    };
+    match cx.fleet(|fleet| keys_missed(fleet, agent, revision_idx, now.wall)) {
+        None => revision_idx,
+        Some(wanted) => Box::pin(revision_without_keys(cx, wanted, revision_idx)).await,
+    }
+}
+
 /// The revision that an agent has.
 enum Has {
     /// This one.
@@ -151,29 +162,19 @@ enum Has {
     Unknown(i64),
 }
 
-/// 4. The revision that the agent has; newer ones are for it.
+/// The revision that the agent says it has, or its document.
 fn revision_of(fleet: &Fleet, agent: &Agent, said: &CheckInRequest) -> Has {
     match &said.policy {
         _ if fleet.config.server.feature_flags.ignore_checkin_policy_id => {
             Has::This(agent.policy_revision_idx)
         }
         None => Has::This(agent.policy_revision_idx),
-        // it has to get its keys
-        _ if lacks_a_key(fleet, agent) => Has::This(0),
         Some((policy_id, _)) if *policy_id != agent.policy_id => Has::This(0),
         Some((_, reported)) => match fleet.policies.heard(&agent.policy_id) {
             Some(heard) if *reported > heard => Has::Unknown(*reported),
             _ => Has::This(*reported),
         },
     }
-}
-
-/// Whether an output that the agent's policy has stands in its document without a key. One that the policy does not have, of
-/// an older policy or of a document that was migrated, is none of its business.
-fn lacks_a_key(fleet: &Fleet, agent: &Agent) -> bool {
-    let lacks =
-        |need: &KeyNeed| agent.outputs.get(&need.output).is_some_and(|output| output.api_key.is_empty());
-    fleet.policies.newest(&agent.policy_id).is_some_and(|newest| newest.needs.iter().any(lacks))
 }
 
 /// A revision that we have not heard of is in the store if another server was told of it first: then the agent has it, and
@@ -186,6 +187,32 @@ async fn look_for_revision(cx: &Cx, policy_id: &str, revision_idx: i64) -> i64 {
         Ok(_) => revision_idx,
         Err(error) => {
             ::log::warn!("fleet.policy.id" = policy_id; "whether there is a revision {revision_idx} of policy {policy_id} is not known: {error}");
+            revision_idx
+        }
+    }
+}
+
+/// The keys of an agent that has its newest revision, if it misses some: its document says so, or another cluster could not
+/// make them when it got that revision. An output that the policy does not have, of an older policy or of a document that was
+/// migrated, is none of its business.
+fn keys_missed(fleet: &Fleet, agent: &Agent, revision_idx: i64, at: Timestamp) -> Option<KeysWanted> {
+    let revision = fleet.policies.newest(&agent.policy_id)?;
+    let is_missed = |need: &KeyNeed| match agent.outputs.get(&need.output) {
+        Some(output) => output.api_key.is_empty(),
+        None => matches!(need.cluster, OutputCluster::Remote(_)),
+    };
+    let misses = revision.revision_idx <= revision_idx && revision.needs.iter().any(is_missed);
+    misses.then(|| KeysWanted { agent: agent.id.clone(), needs: revision.needs.clone(), at })
+}
+
+/// What the revision of an agent that misses keys counts for: it gets the policy once more when there are all of them, and not
+/// before, or it would come back for it again and again.
+async fn revision_without_keys(cx: &Cx, wanted: KeysWanted, revision_idx: i64) -> i64 {
+    match deliver::ask_keys(cx, wanted).await {
+        Ok(keys) if keys.iter().all(Option::is_some) => 0,
+        Ok(_) => revision_idx,
+        Err(error) => {
+            ::log::debug!("keys that an agent misses cannot be had now: {error}");
             revision_idx
         }
     }

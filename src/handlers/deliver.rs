@@ -80,7 +80,8 @@ fn trouble(error: StoreError) -> ApiError {
     }
 }
 
-async fn ask_keys(cx: &Cx, wanted: KeysWanted) -> Result<Vec<Option<ApiKey>>, StoreError> {
+/// The agent's keys, which are kept for its next delivery if all are there.
+pub(super) async fn ask_keys(cx: &Cx, wanted: KeysWanted) -> Result<Vec<Option<ApiKey>>, StoreError> {
     let (agent, needs) = (wanted.agent.clone(), wanted.needs.clone());
     match cx.lookup(Operation::OutputKeys(Box::new(wanted))).await? {
         Answer::OutputKeys(keys) => {

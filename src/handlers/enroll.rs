@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::{Request, answered, authenticate, json, read_body, replace_token};
@@ -16,7 +15,7 @@ use crate::api::user_agent::agent_version;
 use crate::fleet::UnfinishedUndo;
 use crate::http::Response;
 use crate::model::raw::{Raw, raw};
-use crate::model::{Agent, ApiKey, EnrollmentToken, Patch};
+use crate::model::{Agent, AgentInfo, ApiKey, EnrollmentToken, Patch};
 use crate::store::{Answer, Enrollment, Operation, StoreError, Written};
 use crate::task::{Cx, Outcome};
 
@@ -235,7 +234,9 @@ impl Item {
 
     /// 5. The new document, or the changes of a replacement.
     async fn written(&self, cx: &Cx, plan: &Plan, token: &EnrollmentToken) -> Result<Written, ApiError> {
-        let agent = json!({ "id": self.agent_id, "version": self.version });
+        let known = plan.replaced.as_ref().and_then(|replaced| replaced.agent.clone()).unwrap_or_default();
+        let (id, version) = (self.agent_id.clone(), self.version.clone());
+        let agent = AgentInfo { id, version, ..known };
         if plan.replaced.is_some() {
             let patch = Patch::new()
                 .set("namespaces", &token.namespaces)
@@ -297,7 +298,7 @@ struct NewAgent<'a> {
     kind: &'a str,
     enrolled_at: &'a str,
     action_seq_no: [i64; 1],
-    agent: serde_json::Value,
+    agent: AgentInfo,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     namespaces: &'a [String],
     #[serde(skip_serializing_if = "<[String]>::is_empty")]

@@ -1,23 +1,24 @@
-//! The end of an agent (checkin.md, "Unenroll"): its keys, then its document.
+//! The end of an agent (checkin.md, "Unenroll"): its document, then its keys.
 
 use std::time::Duration;
 
 use crate::model::{Agent, Patch, RetiredKey};
-use crate::store::{Operation, StoreResult};
+use crate::store::{Operation, StoreError, StoreResult};
 use crate::task::Cx;
 
 /// The keys of an inactive agent are not seen to again for so long.
 const RETIRED_FOR: Duration = Duration::from_secs(24 * 3_600);
 
-/// Invalidates the agent's keys (a failure is only logged) and sets its document inactive.
+/// Sets the agent's document inactive and invalidates its keys (a failure of that is only logged). In this order: an agent whose
+/// document could not be written says it again, and needs its key for that.
 pub(super) async fn unenroll(cx: &Cx, agent: &Agent) -> StoreResult {
     let now = cx.now().wall.rfc3339();
     let patch = Patch::new().set("active", false).set("unenrolled_at", &now).set("updated_at", &now);
-    let operations =
-        vec![Operation::RetireKeys(agent.keys()), Operation::UpdateAgent { agent: agent.id.clone(), patch }];
-    let mut results = cx.store_all(operations).await;
-    let updated = results.pop().expect("an answer for each operation");
-    if let Some(Err(error)) = results.pop() {
+    let updated = match cx.store(Operation::UpdateAgent { agent: agent.id.clone(), patch }).await {
+        Err(error) if error != StoreError::NotFound => return Err(error),
+        updated => updated,
+    };
+    if let Err(error) = cx.store(Operation::RetireKeys(agent.keys())).await {
         ::log::warn!("fleet.agent.id" = agent.id.as_str(); "keys of an unenrolled agent could not be invalidated: {error}");
     }
     cx.fleet(|fleet| fleet.forget_key(&agent.access_api_key_id));

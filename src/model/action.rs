@@ -141,6 +141,14 @@ mod tests {
     }
 
     #[test]
+    fn one_agent_is_a_list_of_one_and_an_odd_reference_hides_no_other() {
+        let json = br#"{"agents":"x","timeout":"30","secret_references":[{"id":"s"},{"id":null},7]}"#;
+        let action = Action::read("d", 1, json).unwrap();
+        assert_eq!((action.agents, action.timeout), (vec!["x".to_owned()], 30));
+        assert_eq!(action.secret_references, ["s"]);
+    }
+
+    #[test]
     fn the_place_of_an_agent_is_its_index_in_the_list() {
         let action = Action::read("d", 1, br#"{"agents":["x","y","z"]}"#).unwrap();
         assert_eq!(action.place_of("y"), Some((1, 3)));

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::collector::Collector;
 use super::detail::Detail;
@@ -100,8 +101,7 @@ impl AgentInfo {
 }
 
 /// What one output of the policy has given this agent.
-#[derive(Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Default, Serialize)]
 pub struct AgentOutput {
     /// `$co.elastic.secret{ID}`, or `id:key` in older documents.
     pub api_key: String,
@@ -125,8 +125,7 @@ impl fmt::Debug for AgentOutput {
 }
 
 /// A key that is to be invalidated.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RetiredKey {
     /// The key's id.
     pub id: String,
@@ -141,9 +140,40 @@ pub struct RetiredKey {
 }
 
 impl AgentOutput {
+    /// What a document says of each output. What is malformed is left out and hides nothing else.
+    pub fn read_all(document: &Fields<'_>) -> BTreeMap<String, Self> {
+        let read = |(name, block): (String, &RawValue)| Some((name, Self::read(block)?));
+        document.members("outputs").into_iter().filter_map(read).collect()
+    }
+
+    fn read(json: &RawValue) -> Option<Self> {
+        let block = Fields::open("output of an agent document", json.get().as_bytes()).ok()?;
+        let retired = block.list::<Raw>("to_retire_api_key_ids");
+        Some(AgentOutput {
+            api_key: block.take("api_key"),
+            api_key_id: block.take("api_key_id"),
+            permissions_hash: block.take("permissions_hash"),
+            kind: block.take("type"),
+            to_retire_api_key_ids: retired.iter().filter_map(|key| RetiredKey::read(key)).collect(),
+        })
+    }
+
     /// The secret that holds its key.
     pub fn secret_id(&self) -> Option<&str> {
         referred(&self.api_key)
+    }
+}
+
+impl RetiredKey {
+    fn read(json: &RawValue) -> Option<Self> {
+        let key = Fields::open("retired key", json.get().as_bytes()).ok()?;
+        let read = RetiredKey {
+            id: key.take("id"),
+            retired_at: key.take("retired_at"),
+            output: key.take("output"),
+            secret_id: key.take("secret_id"),
+        };
+        (!read.id.is_empty()).then_some(read)
     }
 }
 
@@ -201,7 +231,7 @@ impl Agent {
             local_metadata: fields.raw("local_metadata").into(),
             user_provided_metadata: fields.raw("user_provided_metadata"),
             components: fields.raw("components").into(),
-            outputs: fields.take("outputs"),
+            outputs: AgentOutput::read_all(&fields),
             collector,
         })
     }
@@ -226,6 +256,34 @@ mod tests {
         let info = AgentInfo { version: "9.6.0".into(), ..agent.agent.unwrap() };
         assert_eq!(serde_json::to_string(&info).unwrap(), r#"{"id":"a","version":"9.6.0","type":"t"}"#);
         assert_eq!(serde_json::to_string(&agent.upgrade).unwrap(), r#"{"more":{},"rollbacks":[1]}"#);
+    }
+
+    #[test]
+    fn an_odd_field_of_an_output_hides_nothing_else() {
+        let json =
+            br#"{"outputs":{"a":{"api_key":"$co.elastic.secret{s}","api_key_id":"k","permissions_hash":null,
+            "type":7,"to_retire_api_key_ids":[{"id":"old","output":null,"secret_id":"t"},null,7,{}]},
+            "b":{"api_key_id":"l","to_retire_api_key_ids":{"id":"older"}},"c":7,"d":null}}"#;
+        let outputs = Agent::read("a", json).unwrap().outputs;
+        assert_eq!(outputs.keys().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!((outputs["a"].api_key_id.as_str(), outputs["a"].secret_id()), ("k", Some("s")));
+        let retired = |name: &str| outputs[name].to_retire_api_key_ids.clone();
+        let old = RetiredKey { id: "old".into(), secret_id: "t".into(), ..RetiredKey::default() };
+        assert_eq!(retired("a"), [old]);
+        assert_eq!((retired("b").len(), retired("b")[0].id.as_str()), (1, "older"));
+    }
+
+    #[test]
+    fn what_elasticsearch_takes_for_the_same_is_the_same() {
+        let json = br#"{"active":"true","policy_revision_idx":"3","action_seq_no":5,"tags":"t",
+            "unhealthy_reason":"input","last_checkin":1700000000000}"#;
+        let agent = Agent::read("a", json).unwrap();
+        assert!(agent.active && agent.last_checkin.is_some());
+        assert_eq!((agent.policy_revision_idx, agent.action_seq_no), (3, 5));
+        assert_eq!(
+            (agent.tags, agent.unhealthy_reason),
+            (vec!["t".to_owned()], Some(vec!["input".to_owned()]))
+        );
     }
 
     #[test]

@@ -77,6 +77,11 @@ impl<'a> Fields<'a> {
         Fields { document: self.document, fields: fields.unwrap_or_default() }
     }
 
+    /// The members of the object in a field, whatever their names; none if it is none.
+    pub fn members(&self, field: &str) -> BTreeMap<String, &'a RawValue> {
+        self.value(field).and_then(|value| serde_json::from_str(value.get()).ok()).unwrap_or_default()
+    }
+
     /// All fields but `known`, as they were written: what another version of the stack has added survives a change.
     pub fn others(&self, known: &[&str]) -> BTreeMap<String, Raw> {
         let others = self.fields.iter().filter(|(field, _)| !known.contains(field));

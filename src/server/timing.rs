@@ -215,7 +215,8 @@ impl Server {
         if self.stopping.is_some() {
             return;
         }
-        self.minds_outputs = self.put(Owner::Outputs, Operation::MindOutputs { at }).is_ok();
+        let outputs = self.fleet().policies.far_outputs();
+        self.minds_outputs = self.put(Owner::Outputs, Operation::MindOutputs { at, outputs }).is_ok();
         if !self.minds_outputs {
             self.outputs_are_minded();
         }

@@ -24,6 +24,7 @@ impl Operation {
             UndoEnrollment { .. } => "undo_enrollment",
             UpdateAgent { .. } => "update_agent",
             CheckIn { .. } => "check_in",
+            Upgrading { .. } => "upgrading",
             Heartbeats { .. } => "heartbeats",
             PolicyAcknowledged { .. } => "policy_acknowledged",
             CreateResult(_) => "create_result",

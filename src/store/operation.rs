@@ -88,6 +88,15 @@ pub enum Operation {
         /// What else it said.
         patch: Patch,
     },
+    /// What an agent said of its upgrade: as [`Operation::CheckIn`], and searches find it at once. `Answer::Done`.
+    Upgrading {
+        /// The agent's id.
+        agent: String,
+        /// When it said so.
+        at: Timestamp,
+        /// What it said.
+        patch: Patch,
+    },
     /// `last_checkin` and `updated_at` of agents that are parked and well, unless newer is stored. `Answer::Done`.
     Heartbeats {
         /// Ids of the agents.
@@ -129,6 +138,8 @@ pub enum Operation {
     MindOutputs {
         /// When.
         at: Timestamp,
+        /// Outputs in other clusters that some policy has: others are not asked after any more.
+        outputs: Vec<String>,
     },
 
     /// Brings documents of agents up to date that servers of old have written: only where others write too. Safe to repeat.
@@ -401,7 +412,7 @@ impl Operation {
             ArtifactBody(_) => Lane::Artifacts,
             PendingActions { .. } | ActionById(_) | ActionSeqNo(_) | ActionsCheckpoint => Lane::Search,
             Enroll(_) | CreateAgent { .. } | UndoEnrollment { .. } | UpdateAgent { .. } => Lane::Write,
-            CheckIn { .. } | Heartbeats { .. } => Lane::Write,
+            CheckIn { .. } | Upgrading { .. } | Heartbeats { .. } => Lane::Write,
             PolicyAcknowledged { .. } | CreateResult(_) | InvalidateKeys(_) | SetSecret(_) => Lane::Write,
             OutputKeys(_) | CleanOutputKeys(_) | RetireKeys(_) | MindOutputs { .. } => Lane::Write,
             MigrateAgents { .. } => Lane::Write,
@@ -428,7 +439,7 @@ impl Operation {
     pub fn bytes(&self) -> usize {
         use Operation::*;
         let payload = match self {
-            UpdateAgent { patch, .. } | CheckIn { patch, .. } => patch.bytes(),
+            UpdateAgent { patch, .. } | CheckIn { patch, .. } | Upgrading { patch, .. } => patch.bytes(),
             Heartbeats { agents, .. } => agents.len() * 40,
             Enroll(enrollment) => match &enrollment.written {
                 Written::New(document) => document.get().len(),

@@ -225,6 +225,38 @@ fn a_check_in_that_is_written_late_does_not_overwrite_a_newer_one() {
 }
 
 #[test]
+fn upgrade_details_that_are_written_late_do_not_overwrite_newer_ones() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let site = Site::new(cluster);
+    let proxy = Proxy::before(cluster.url());
+    let servers = [site.serve_with(site.options(proxy.url())), site.serve()];
+    let agents = site.settled(&servers[0], 1);
+    let agent = &agents[0];
+    site.act("upgrade", &agents);
+    let said = |state: &str| {
+        let details = json!({"action_id": "upgrade", "target_version": "9.6.1", "state": state});
+        json!({"status": "online", "message": "", "upgrade_details": details})
+    };
+    // it is known before anybody speaks of it
+    eventually("the action is found", || {
+        ask(&servers[1], &agent.acks(&[event("upgrade", agent)])).status.eq(&200).then_some(())
+    });
+    proxy.fail("/_bulk", Fault::Hold);
+    let mut late = patient(servers[0].port).unwrap();
+    late.send(agent.check_in(&said("UPG_REQUESTED")).bytes());
+    proxy.wait_for_victims(1);
+    let older = second();
+    eventually("the next second begins", || (second() > older).then_some(()));
+    let mut newer = patient(servers[1].port).unwrap();
+    newer.send(agent.check_in(&said("UPG_REPLACING")).bytes());
+    let state = || site.document(agent)["upgrade_details"]["state"].as_str().map(str::to_owned);
+    assert_eq!(eventually("it is written", state), "UPG_REPLACING");
+    proxy.heal();
+    assert_eq!(actions(&late.response()), ["upgrade"]);
+    assert_eq!(state().as_deref(), Some("UPG_REPLACING"));
+}
+
+#[test]
 fn each_of_two_servers_that_start_on_an_empty_cluster_makes_what_is_missing() {
     let Some(cluster) = Cluster::shared() else { return };
     let site = Site::new(cluster);

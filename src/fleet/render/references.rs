@@ -3,12 +3,13 @@
 //! Each text is looked at once: what came out of a secret is no reference.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::model::raw::Fields;
 use crate::model::secret::may_refer;
 use crate::model::{Policy, Secrets};
 
@@ -24,11 +25,10 @@ struct Reference {
 
 /// Ids of the secrets that a revision refers to, each once.
 pub fn secret_ids(policy: &Policy) -> Vec<String> {
-    let data: BTreeMap<&str, &RawValue> = serde_json::from_str(policy.data.get()).unwrap_or_default();
-    let references: Vec<Reference> = data
-        .get("secret_references")
-        .and_then(|raw| serde_json::from_str(raw.get()).ok())
-        .unwrap_or_default();
+    let references: Vec<Reference> = match Fields::open("policy", policy.data.get().as_bytes()) {
+        Ok(data) => data.list("secret_references"),
+        Err(_) => Vec::new(),
+    };
     let ids: BTreeSet<String> = references.into_iter().map(|reference| reference.id).collect();
     ids.into_iter().filter(|id| !id.is_empty()).collect()
 }

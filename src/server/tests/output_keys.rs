@@ -4,12 +4,36 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::world::{Enrolled, Reply, World, output_key, path, revision};
+use super::world::{Enrolled, Reply, World, path, revision};
 use crate::connection::ConnectionId;
 use crate::model::raw::raw;
-use crate::model::{Patch, Policy};
+use crate::model::{ApiKey, KeysWanted, OutputCluster, Patch, Policy};
 use crate::server::Event;
-use crate::store::{Lane, Operation, StoreError};
+use crate::store::{Answer, Lane, Memory, Operation, Store, StoreError, StoreResult};
+
+/// What a store that makes keys answers: [`output_key`] for each need, which it writes into the agent's document; none for
+/// outputs in other clusters where these are down.
+pub(super) fn answer_keys(store: &Memory, wanted: KeysWanted, far_is_down: bool) -> StoreResult {
+    let (mut outputs, mut keys) = (json!({}), Vec::new());
+    for need in wanted.needs.iter() {
+        if far_is_down && matches!(need.cluster, OutputCluster::Remote(_)) {
+            keys.push(None);
+            continue;
+        }
+        let key = output_key(&wanted.agent, &need.output);
+        outputs[&need.output] = json!({"type": "elasticsearch", "api_key": "$co.elastic.secret{x}",
+            "api_key_id": key.id, "permissions_hash": need.permissions_hash});
+        keys.push(Some(key));
+    }
+    let patch = Patch::new().set("outputs", outputs);
+    store.run(vec![Operation::UpdateAgent { agent: wanted.agent, patch }]);
+    Ok(Answer::OutputKeys(keys))
+}
+
+/// The key of an agent for an output.
+fn output_key(agent: &str, output: &str) -> ApiKey {
+    ApiKey { id: format!("{agent}-{output}"), secret: "s3cret".to_owned() }
+}
 
 /// A revision with an output that needs keys; `permission` tells its permissions from others.
 fn keyed(revision_idx: i64, permission: &str) -> Policy {
@@ -218,6 +242,61 @@ fn a_key_that_is_missing_of_an_output_that_the_policy_does_not_have_is_not_waite
     assert!(world.read(connection).is_none(), "it is parked");
 }
 
+/// A world whose policy sends to another cluster, which is down, and an agent that has it nevertheless.
+fn far_cluster_down() -> (World, Enrolled) {
+    let mut world = World::with_output_keys();
+    let data = json!({
+        "id": "p",
+        "outputs": {"far": {"type": "remote_elasticsearch", "hosts": ["h"], "service_token": "t"}},
+        "output_permissions": {"far": {"r": {"cluster": ["a"]}}},
+    });
+    world.ask(Operation::CreateRevision(Box::new(Policy { data: raw(&data), ..revision("p", 1) }))).unwrap();
+    world.far_is_down = true;
+    let token = world.token("p");
+    let agent = world.enroll(&token);
+    let connection = first_check_in(&mut world, &agent);
+    let reply = world.answer(connection);
+    let output = &reply.body["actions"][0]["data"]["policy"]["outputs"]["far"];
+    assert!(output["type"] == "elasticsearch" && output["api_key"].is_null(), "{output}");
+    (world, agent)
+}
+
+#[test]
+fn an_agent_that_got_no_key_from_another_cluster_gets_the_policy_once_more_when_there_is_one() {
+    let (mut world, agent) = far_cluster_down();
+    for _ in 0..2 {
+        let connection = world.check_in(&agent);
+        assert!(world.read(connection).is_none(), "there is no news for it yet");
+    }
+    world.far_is_down = false;
+    let connection = world.check_in(&agent);
+    let reply = world.answer(connection);
+    let key = output_key(&agent.id, "far");
+    let output = &reply.body["actions"][0]["data"]["policy"]["outputs"]["far"];
+    assert_eq!(output["api_key"], format!("{}:{}", key.id, key.secret));
+    let connection = world.check_in(&agent);
+    assert!(world.read(connection).is_none(), "it has all there is");
+}
+
+#[test]
+fn outputs_in_other_clusters_are_looked_after_as_long_as_a_policy_has_them() {
+    let (mut world, _) = far_cluster_down();
+    let last = |world: &World| world.operations.iter().rfind(|text| text.starts_with("MindOutputs")).cloned();
+    world.pass(Duration::from_secs(31));
+    assert!(last(&world).unwrap().contains(r#"outputs: ["far"]"#), "{:?}", last(&world));
+    revise(&mut world, 2, "a");
+    world.pass(Duration::from_secs(31));
+    assert!(last(&world).unwrap().contains("outputs: []"), "{:?}", last(&world));
+}
+
+#[test]
+fn trouble_with_a_key_that_an_agent_misses_is_none_of_its_check_in() {
+    let (mut world, agent) = far_cluster_down();
+    world.failing.insert(Lane::Keys, StoreError::Unavailable("down".into()));
+    let connection = world.check_in(&agent);
+    assert!(world.read(connection).is_none());
+}
+
 #[test]
 fn an_acknowledgement_cleans_the_keys_before_it_counts() {
     let (mut world, agents) = world_with(1);
@@ -266,6 +345,25 @@ fn an_agent_that_leaves_takes_its_keys_along() {
     for known in ["\"k\"", "\"s\"", "\"old\"", "\"far\"", "\"t\""] {
         assert!(asked.contains(known), "{known}: {asked}");
     }
+}
+
+#[test]
+fn an_agent_whose_end_cannot_be_written_keeps_its_keys_to_say_it_again() {
+    let (mut world, agents) = world_with(1);
+    let agent = &agents[0];
+    world.act("UNENROLL", json!({}), &[agent]);
+    let connection = first_check_in(&mut world, agent);
+    let id = world.answer(connection).action_ids()[0].to_owned();
+    let acks = json!({"events": [{"action_id": id}]});
+    world.failing.insert(Lane::Write, StoreError::Unavailable("down".into()));
+    let connection = world.post(&path(&agent.id, "acks"), &agent.token, &acks);
+    assert_eq!((world.answer(connection).status, world.count("RetireKeys")), (503, 0));
+    world.failing.clear();
+    let connection = world.post(&path(&agent.id, "acks"), &agent.token, &acks);
+    assert_eq!((world.answer(connection).status, world.count("RetireKeys")), (200, 1));
+    assert!(!world.agent(&agent.id).unwrap().active);
+    let connection = first_check_in(&mut world, agent);
+    assert_eq!(world.answer(connection).status, 401);
 }
 
 #[test]

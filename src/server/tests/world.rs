@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::output_keys::answer_keys;
 use crate::config::Config;
 use crate::connection::{ConnectionId, Listener};
 use crate::fleet::health::Standing;
@@ -37,6 +38,8 @@ pub(super) struct World {
     pub(super) work: Vec<(WorkId, Work)>,
     /// Lanes that fail, and with what.
     pub(super) failing: BTreeMap<Lane, StoreError>,
+    /// Clusters other than the store make no keys.
+    pub(super) far_is_down: bool,
     /// News are told only when asked for.
     pub(super) holds_news: bool,
     /// Every operation that came to the store.
@@ -76,7 +79,7 @@ impl World {
         World::on(store, lanes, now, change)
     }
 
-    /// On a store that makes keys for outputs: [`output_key`] has them.
+    /// On a store that makes keys for outputs: [`answer_keys`] has them.
     pub(super) fn with_output_keys() -> Self {
         let now = Now { mono: Duration::from_secs(1), wall: Timestamp(1_800_000_000_000) };
         let (store, _watch) = Memory::new(1);
@@ -124,6 +127,7 @@ impl World {
             holds_work: false,
             work: Vec::new(),
             failing: BTreeMap::new(),
+            far_is_down: false,
             holds_news: false,
             operations: Vec::new(),
             exited: false,
@@ -391,18 +395,7 @@ impl World {
 
     fn run_in_store(&self, operations: Vec<Operation>) -> Vec<StoreResult> {
         let run = |operation| match operation {
-            Operation::OutputKeys(wanted) => {
-                let (mut outputs, mut keys) = (json!({}), Vec::new());
-                for need in wanted.needs.iter() {
-                    let key = output_key(&wanted.agent, &need.output);
-                    outputs[&need.output] = json!({"type": "elasticsearch", "api_key": "$co.elastic.secret{x}",
-                        "api_key_id": key.id, "permissions_hash": need.permissions_hash});
-                    keys.push(Some(key));
-                }
-                let patch = Patch::new().set("outputs", outputs);
-                self.store.run(vec![Operation::UpdateAgent { agent: wanted.agent, patch }]);
-                vec![Ok(Answer::OutputKeys(keys))]
-            }
+            Operation::OutputKeys(wanted) => vec![answer_keys(&self.store, *wanted, self.far_is_down)],
             other => self.store.run(vec![other]),
         };
         operations.into_iter().flat_map(run).collect()
@@ -421,11 +414,6 @@ impl World {
             self.server.handle(self.now, Event::Sent { connection, bytes: bytes.len() });
         }
     }
-}
-
-/// The key of an agent for an output.
-pub(super) fn output_key(agent: &str, output: &str) -> ApiKey {
-    ApiKey { id: format!("{agent}-{output}"), secret: "s3cret".to_owned() }
 }
 
 impl Reply {

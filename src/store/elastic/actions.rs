@@ -47,7 +47,13 @@ pub(super) fn pending(agent: &str, after: i64, up_to: i64, now: Timestamp) -> Se
         "_source": {"excludes": ["agents"]},
         "script_fields": {"place": {"script": PLACE.value(&json!({"agent": agent}))}},
     });
-    Search { index: Index::Actions, body, checkpoint: Some(up_to) }
+    // without a bound there is nothing to wait for: no document will ever have that number
+    Search { index: Index::Actions, body, checkpoint: Some(up_to).filter(|_| has_bound(up_to)) }
+}
+
+/// Whether a search for what waits has an end: it has none before the watch has told where the index stands.
+pub(super) fn has_bound(up_to: i64) -> bool {
+    up_to < i64::MAX
 }
 
 /// An action by `action_id`: its newest document.
@@ -160,7 +166,7 @@ fn read_result(hit: &Hit) -> Result<ActionResult, serde_json::Error> {
     Ok(ActionResult {
         action_id: fields.take("action_id"),
         agent_id: fields.take("agent_id"),
-        namespaces: fields.take("namespaces"),
+        namespaces: fields.list("namespaces"),
         error: fields.take("error"),
         timestamp: fields.take("@timestamp"),
         data: fields.raw("data"),

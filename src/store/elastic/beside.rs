@@ -110,9 +110,20 @@ impl WithRemotes {
             Operation::OutputKeys(wanted) => self.output_keys(&wanted).map(Answer::OutputKeys),
             Operation::CleanOutputKeys(agent) => self.clean(&agent).map(|()| Answer::Done),
             Operation::RetireKeys(keys) => self.retire(keys).map(|()| Answer::Done),
-            // nobody is told how other clusters do, and no write of ours is ever in doubt
-            Operation::MindOutputs { .. } => Ok(Answer::Done),
+            Operation::MindOutputs { outputs, .. } => {
+                self.mind(&outputs);
+                Ok(Answer::Done)
+            }
             other => self.ask(other),
+        }
+    }
+
+    /// Asks other clusters whether they are there, so that those who miss keys get them soon. Nobody is told how they do, and
+    /// no write of ours is ever in doubt.
+    fn mind(&self, outputs: &[String]) {
+        if let Some(far) = self.far.get() {
+            far.forget_remotes_but(outputs);
+            drop(far.ping_remotes());
         }
     }
 
@@ -128,6 +139,7 @@ impl WithRemotes {
             };
             let client = self.far()?.remote(&need.output, block)?;
             let stored = outputs.get(&need.output).cloned().unwrap_or_default();
+            let is_known = self.far()?.check_makes_keys(&client).is_err();
             let key = match self.usable_key(need, &client, stored.clone()) {
                 Ok(None) => self.new_key(wanted, need, &client, &stored),
                 other => other,
@@ -142,7 +154,9 @@ impl WithRemotes {
                     keys.push(key.map(|(key, _)| key));
                 }
                 // what else the agent does goes on without it
+                Err(_) if is_known => keys.push(None),
                 Err(error) => {
+                    self.far()?.makes_no_keys(&client);
                     ::log::warn!("fleet.agent.id" = wanted.agent.as_str(); "no key for the output {}: {error}", need.output);
                     keys.push(None);
                 }
@@ -154,7 +168,7 @@ impl WithRemotes {
 
     /// The key that is stored, with the roles it has to have, and what its document says then if that is news. `None` if
     /// there is none that can be used.
-    fn usable_key(&self, need: &KeyNeed, client: &Client, mut stored: AgentOutput) -> MadeKey {
+    fn usable_key(&self, need: &KeyNeed, client: &Arc<Client>, mut stored: AgentOutput) -> MadeKey {
         let Some(key) = self.stored_key(&stored)? else { return Ok(None) };
         if stored.permissions_hash == need.permissions_hash {
             // under the name there may be another cluster by now; one that cannot be asked may well be it
@@ -162,7 +176,7 @@ impl WithRemotes {
                 !client.is_reachable() || !matches!(self.far()?.good_key(client, &key.id), Ok(None));
             return Ok(is_there.then_some((key, None)));
         }
-        check_reachable(client)?;
+        self.far()?.check_makes_keys(client)?;
         let Some(found) = self.far()?.good_key(client, &key.id)? else { return Ok(None) };
         let new: Roles = serde_json::from_str(need.roles.get()).map_err(|error| unreadable(&error))?;
         if !self.far()?.set_roles(client, &key.id, &merged(&found.role_descriptors, &new))? {
@@ -183,8 +197,14 @@ impl WithRemotes {
     }
 
     /// Makes a key and keeps it; what the document is to say of it.
-    fn new_key(&self, wanted: &KeysWanted, need: &KeyNeed, client: &Client, stored: &AgentOutput) -> MadeKey {
-        check_reachable(client)?;
+    fn new_key(
+        &self,
+        wanted: &KeysWanted,
+        need: &KeyNeed,
+        client: &Arc<Client>,
+        stored: &AgentOutput,
+    ) -> MadeKey {
+        self.far()?.check_makes_keys(client)?;
         let name = format!("{}:{}", wanted.agent, need.output);
         let key = self.far()?.make_key_on(client, &name, &need.roles, &key_metadata(&wanted.agent))?;
         let value = Secret::new(format!("{}:{}", key.id, key.secret));

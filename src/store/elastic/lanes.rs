@@ -55,7 +55,8 @@ pub(super) fn lane(operation: &Operation) -> Lane {
         // thousands of documents are written anew, and an agent that checks in shall not wait for that
         Heartbeats { .. } => Lane::Beats,
         CreateAgent { .. } => Lane::Refresh,
-        UpdateAgent { .. } | PolicyAcknowledged { .. } | CreateResult(_) | CreateAction(_) => Lane::Refresh,
+        UpdateAgent { .. } | Upgrading { .. } | PolicyAcknowledged { .. } => Lane::Refresh,
+        CreateResult(_) | CreateAction(_) => Lane::Refresh,
         Authenticate(_) | Enroll(_) | UndoEnrollment { .. } | InvalidateKeys(_) => Lane::Single,
         ActionsCheckpoint => Lane::Single,
         Secrets(_) | SetSecret(_) | OutputKeys(_) | CleanOutputKeys(_) | RetireKeys(_) => Lane::Keys,

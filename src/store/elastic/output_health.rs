@@ -79,10 +79,15 @@ impl OutputHealth {
 impl Elastic {
     /// Asks all other clusters whether they are there.
     pub(super) fn ask_remotes(&self, at: Timestamp) {
-        for (output, client) in self.remote_clients() {
-            let trouble = trouble_of(&client);
+        for (output, trouble) in self.ping_remotes() {
             self.output_does(&output, trouble.as_deref(), Sign::Ping, at);
         }
+    }
+
+    /// The same, and what trouble each has: whoever answers is not set aside any more.
+    pub(super) fn ping_remotes(&self) -> Vec<(String, Option<String>)> {
+        let ping = |(output, client): (String, Arc<Client>)| (output, trouble_of(&client));
+        self.remote_clients().into_iter().map(ping).collect()
     }
 
     /// Another cluster does well, or not: told if that is news. That it cannot be told is logged; the next time tries again.

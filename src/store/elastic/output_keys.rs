@@ -18,10 +18,11 @@ use super::lookup::{Document, Part, Wanted};
 use super::output_health::Sign;
 use super::script::{OUTPUT_GONE, OUTPUT_KEY};
 use crate::config::Secret;
+use crate::model::raw::Fields;
 use crate::model::secret::reference;
 use crate::model::{AgentOutput, ApiKey, KeyNeed, KeysWanted, NewSecret, OutputCluster, RetiredKey, Secrets};
 use crate::store::StoreError;
-use crate::store::documents::{self, unreadable};
+use crate::store::documents::unreadable;
 use crate::time::Timestamp;
 
 /// How often another server may change the same output of the same agent in between.
@@ -49,6 +50,7 @@ struct KeyParams<'a> {
 struct GoneParams<'a> {
     output: &'a str,
     keeper: &'a str,
+    replaces: &'a str,
     retire: Vec<RetiredKey>,
 }
 
@@ -83,15 +85,6 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// A worker does not wait for another cluster again and again, once for each agent.
-    fn check_reachable(&self) -> Result<(), Trouble> {
-        let is_far = matches!(self.need.cluster, OutputCluster::Remote(_));
-        if is_far && !self.client.is_reachable() {
-            return Err(Trouble::Remote(StoreError::Unavailable("its hosts are set aside".to_owned())));
-        }
-        Ok(())
-    }
-
     /// Where its keys live, if not in our own cluster.
     fn remote(&self) -> Option<&Arc<Client>> {
         matches!(self.need.cluster, OutputCluster::Remote(_)).then_some(self.client)
@@ -131,7 +124,7 @@ impl Elastic {
                 OutputCluster::Remote(block) => self.remote_key(wanted, need, block, &mut outputs)?,
             });
         }
-        self.retire_gone(wanted, &outputs);
+        self.retire_gone(wanted, &outputs, &keys);
         Ok(keys)
     }
 
@@ -151,10 +144,13 @@ impl Elastic {
     ) -> Result<Option<ApiKey>, StoreError> {
         let client = self.remote(&need.output, block)?;
         let case = Case { agent: &wanted.agent, need, client: &client, at: wanted.at };
+        let is_known = self.check_makes_keys(&client).is_err();
         match self.output_key(&case, outputs) {
             Ok(key) => Ok(Some(key)),
             Err(Trouble::Store(error)) => Err(error),
+            Err(Trouble::Remote(_)) if is_known => Ok(None),
             Err(Trouble::Remote(error)) => {
+                self.makes_no_keys(&client);
                 self.output_does(&need.output, Some(&error.to_string()), Sign::Key, wanted.at);
                 ::log::warn!("fleet.agent.id" = wanted.agent.as_str(); "no key for the remote output {}: {error}", need.output);
                 Ok(None)
@@ -189,7 +185,7 @@ impl Elastic {
                 || !matches!(self.good_key(case.client, &key.id), Ok(None));
             return Ok(is_there.then_some(key));
         }
-        case.check_reachable()?;
+        self.check_reachable(case)?;
         let found = self.good_key(case.client, &key.id).map_err(|error| case.trouble(error))?;
         let Some(found) = found else { return Ok(None) };
         let new: Roles = serde_json::from_str(need.roles.get()).map_err(|error| unreadable(&error))?;
@@ -200,6 +196,11 @@ impl Elastic {
         let fields = json!({"permissions_hash": need.permissions_hash, "type": KIND});
         self.write_output(case, fields, &key.id, None)?;
         Ok(Some(key))
+    }
+
+    fn check_reachable(&self, case: &Case<'_>) -> Result<(), Trouble> {
+        let far = case.remote().map_or(Ok(()), |client| self.check_makes_keys(client));
+        far.map_err(Trouble::Remote)
     }
 
     /// What the document's reference leads to; older documents hold the key itself.
@@ -213,7 +214,7 @@ impl Elastic {
 
     /// Makes a key, keeps it, and writes it into the document in place of the stored one. `None` if that has changed.
     fn new_key(&self, case: &Case<'_>, stored: &AgentOutput) -> Result<Option<ApiKey>, Trouble> {
-        case.check_reachable()?;
+        self.check_reachable(case)?;
         let (agent, need) = (case.agent, case.need);
         let name = format!("{agent}:{}", need.output);
         let metadata = key_metadata(agent);
@@ -290,13 +291,15 @@ impl Elastic {
     }
 
     /// Outputs that the policy no longer has: their keys are invalidated once the agent has acknowledged that.
-    fn retire_gone(&self, wanted: &KeysWanted, outputs: &Outputs) {
+    fn retire_gone(&self, wanted: &KeysWanted, outputs: &Outputs, keys: &[Option<ApiKey>]) {
         let is_needed = |output: &String| wanted.needs.iter().any(|need| need.output == *output);
-        let Some(keeper) = wanted.needs.first().map(|need| need.output.as_str()) else { return };
+        // one that stands in the document
+        let keeper = wanted.needs.iter().zip(keys).find(|(_, key)| key.is_some());
+        let Some(keeper) = keeper.map(|(need, _)| need.output.as_str()) else { return };
         for (output, stored) in outputs.iter().filter(|(output, _)| !is_needed(output)) {
             let mut retire = stored.to_retire_api_key_ids.clone();
             retire.extend(retired_from(stored, output, wanted.at));
-            let params = GoneParams { output, keeper, retire };
+            let params = GoneParams { output, keeper, replaces: &stored.api_key_id, retire };
             let item = Item::update(self.indices.name(Index::Agents), &wanted.agent, OUTPUT_GONE, &params);
             if let Err(error) = self.write_one(item, Refresh::Later) {
                 ::log::warn!("fleet.agent.id" = wanted.agent.as_str(); "the output {output} is gone, and its key is not yet: {error}");
@@ -307,12 +310,8 @@ impl Elastic {
 
 /// What an agent's document says of its outputs; of [`PART`] of it.
 pub(super) fn outputs_in(document: &Document) -> Result<Outputs, StoreError> {
-    let object = documents::open(document.source.get()).map_err(|error| unreadable(&error))?;
-    let Some(raw) = object.get(FIELD) else { return Ok(Outputs::new()) };
-    // one that is malformed is made anew
-    let blocks: BTreeMap<String, Value> = serde_json::from_str(raw.get()).unwrap_or_default();
-    let read = |(name, block)| (name, serde_json::from_value(block).unwrap_or_default());
-    Ok(blocks.into_iter().map(read).collect())
+    let fields = Fields::open("agent document", document.source.get().as_bytes());
+    Ok(AgentOutput::read_all(&fields.map_err(|error| unreadable(&error))?))
 }
 
 /// The key that a document refers to, its secret among `secrets`; older documents hold it themselves.

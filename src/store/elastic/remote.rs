@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -21,6 +22,8 @@ use crate::store::StoreError;
 const REMOTES_MAX: usize = 64;
 /// Newest revisions that are looked through for an output that no policy of now has.
 const REVISIONS_SEARCHED: usize = 100;
+/// After a cluster did not make a key, keys of others are not asked of it for so long: each would wait until it is refused too.
+const KEYS_PAUSE: Duration = Duration::from_secs(30);
 /// What of a block says how to reach the cluster.
 const SETTINGS: [&str; 8] =
     ["hosts", "service_token", "ssl", "proxy_url", "proxy_headers", "proxy_disable", "headers", "protocol"];
@@ -35,6 +38,8 @@ struct Remote {
     output: String,
     block: Secret,
     client: Arc<Client>,
+    /// When it did last not do what was wanted of a key, by the clock of our own cluster's client.
+    failed_at: Option<Duration>,
 }
 
 #[derive(Deserialize)]
@@ -69,14 +74,45 @@ impl Elastic {
             output: output.to_owned(),
             block: block.clone(),
             client: Arc::clone(&client),
+            failed_at: None,
         });
         Ok(client)
+    }
+
+    /// Whether a cluster may be asked to make or change a key: a worker does not wait for it again and again, once for each
+    /// agent.
+    pub(super) fn check_makes_keys(&self, client: &Arc<Client>) -> Result<(), StoreError> {
+        let unavailable = |reason: &str| Err(StoreError::Unavailable(reason.to_owned()));
+        if !client.is_reachable() {
+            return unavailable("its hosts are set aside");
+        }
+        let remotes = self.remotes.lock().unwrap_or_else(PoisonError::into_inner);
+        let remote = remotes.0.iter().find(|remote| Arc::ptr_eq(&remote.client, client));
+        if remote.is_some_and(|remote| pauses(remote.failed_at, self.client.now())) {
+            return unavailable("it did not make another key a moment ago");
+        }
+        Ok(())
+    }
+
+    /// A cluster did not do what was wanted of a key.
+    pub(super) fn makes_no_keys(&self, client: &Arc<Client>) {
+        let now = self.client.now();
+        let mut remotes = self.remotes.lock().unwrap_or_else(PoisonError::into_inner);
+        for remote in remotes.0.iter_mut().filter(|remote| Arc::ptr_eq(&remote.client, client)) {
+            remote.failed_at = Some(now);
+        }
     }
 
     /// The clients that there are, each with its output.
     pub(super) fn remote_clients(&self) -> Vec<(String, Arc<Client>)> {
         let remotes = self.remotes.lock().unwrap_or_else(PoisonError::into_inner);
         remotes.0.iter().map(|remote| (remote.output.clone(), Arc::clone(&remote.client))).collect()
+    }
+
+    /// Keeps the clients of these outputs; another one is made anew when it is wanted.
+    pub(super) fn forget_remotes_but(&self, outputs: &[String]) {
+        let mut remotes = self.remotes.lock().unwrap_or_else(PoisonError::into_inner);
+        remotes.0.retain(|remote| outputs.contains(&remote.output));
     }
 
     /// Ends all that waits for other clusters.
@@ -125,6 +161,11 @@ impl Elastic {
     }
 }
 
+/// Whether it is too early to ask for a key again.
+fn pauses(failed_at: Option<Duration>, now: Duration) -> bool {
+    failed_at.is_some_and(|failed_at| now < failed_at + KEYS_PAUSE)
+}
+
 /// An output's block as the settings of a client, read as if it were a configuration.
 fn settings(block: &str) -> Result<Elasticsearch, String> {
     let block: Map<String, Value> = serde_json::from_str(block).map_err(|error| error.to_string())?;
@@ -171,5 +212,12 @@ mod tests {
         ] {
             assert!(settings(&block.to_string()).is_err(), "{block}");
         }
+    }
+
+    #[test]
+    fn a_cluster_that_made_no_key_is_asked_again_after_half_a_minute() {
+        let seconds = Duration::from_secs;
+        assert!(!pauses(None, seconds(7)));
+        assert!(pauses(Some(seconds(7)), seconds(36)) && !pauses(Some(seconds(7)), seconds(37)));
     }
 }

@@ -76,6 +76,15 @@ impl Elastic {
 
     /// "As of this moment" is what a search finds after a refresh.
     fn refresh_for(&self, part: &[Operation]) -> Result<(), StoreError> {
+        let is_unbounded = |operation: &Operation| match operation {
+            Operation::PendingActions { up_to, .. } => !actions::has_bound(*up_to),
+            _ => false,
+        };
+        if part.iter().any(is_unbounded)
+            && let Err(error) = self.refresh(Index::Actions)
+        {
+            ::log::debug!("actions of the last moment are found by the next check-in: {error}");
+        }
         let wanted = |operation: &Operation| matches!(operation, Operation::AgentByEnrollmentId(_));
         if part.iter().any(wanted) { self.refresh(Index::Agents) } else { Ok(()) }
     }
@@ -183,8 +192,9 @@ impl Elastic {
             Artifacts => self.artifacts(),
             DeleteArtifact(id) => self.delete_artifact(id),
             Cleanup { now, .. } => self.clean_up(*now),
-            MindOutputs { at } => {
+            MindOutputs { at, outputs } => {
                 self.look_at_doubts(*at);
+                self.forget_remotes_but(outputs);
                 self.ask_remotes(*at);
                 Ok(Answer::Done)
             }

@@ -45,21 +45,23 @@ pub(super) const DELETE_IF_OURS: Script =
 pub(super) const OUTPUT_KEY: Script = Script(concat!(
     "def s=ctx._source;if(!(s.outputs instanceof Map)){s.outputs=new HashMap()}",
     "def o=s.outputs[params.output];if(!(o instanceof Map)){o=new HashMap();s.outputs[params.output]=o}",
-    "def id=o.api_key_id==null?'':o.api_key_id;if(id!=params.replaces){ctx.op='none';return}",
+    "def id=o.api_key_id==null?'':o.api_key_id.toString();if(id!=params.replaces){ctx.op='none';return}",
     "o.putAll(params.fields);if(params.retire==null){return}",
     "if(!(o.to_retire_api_key_ids instanceof List)){o.to_retire_api_key_ids=new ArrayList()}",
-    "for(r in o.to_retire_api_key_ids){if(r.id==params.retire.id){return}}",
+    "for(r in o.to_retire_api_key_ids){if(r instanceof Map&&r.id==params.retire.id){return}}",
     "o.to_retire_api_key_ids.add(params.retire)",
 ));
 
-/// Takes an output that is gone out of an agent's document; its keys are kept at another output to be invalidated.
+/// Takes an output that is gone out of an agent's document, if its key is still `replaces` (empty: none); its keys are kept at
+/// another output to be invalidated.
 pub(super) const OUTPUT_GONE: Script = Script(concat!(
     "def s=ctx._source;if(!(s.outputs instanceof Map)||!(s.outputs[params.output] instanceof Map)){ctx.op='none';return}",
+    "def id=s.outputs[params.output].api_key_id;if((id==null?'':id.toString())!=params.replaces){ctx.op='none';return}",
     "def o=s.outputs[params.keeper];if(!(o instanceof Map)){ctx.op='none';return}",
     "s.outputs.remove(params.output);",
     "if(!(o.to_retire_api_key_ids instanceof List)){o.to_retire_api_key_ids=new ArrayList()}",
     "for(k in params.retire){boolean known=false;",
-    "for(r in o.to_retire_api_key_ids){if(r.id==k.id){known=true}}",
+    "for(r in o.to_retire_api_key_ids){if(r instanceof Map&&r.id==k.id){known=true}}",
     "if(!known){o.to_retire_api_key_ids.add(k)}}",
 ));
 
@@ -85,7 +87,7 @@ pub(super) const RETIRE_DEFAULT_KEY: Script = Script(concat!(
 pub(super) const RETIRED: Script = Script(concat!(
     "def s=ctx._source;if(!(s.outputs instanceof Map)){ctx.op='none';return}boolean done=false;",
     "for(o in s.outputs.values()){if(o instanceof Map&&o.to_retire_api_key_ids instanceof List){",
-    "if(o.to_retire_api_key_ids.removeIf(r->params.ids.contains(r.id))){done=true}}}",
+    "if(o.to_retire_api_key_ids.removeIf(r->r instanceof Map&&params.ids.contains(r.id))){done=true}}}",
     "if(!done){ctx.op='none'}",
 ));
 
@@ -102,8 +104,9 @@ pub(super) const DATA_BYTES: Script = Script(concat!(
 ));
 
 /// Where an agent stands in an action's list and how long that is: a field of a search, in place of the list itself.
-pub(super) const PLACE: Script =
-    Script("def a=params._source.agents;return a instanceof List?[a.indexOf(params.agent),a.size()]:null");
+pub(super) const PLACE: Script = Script(
+    "def a=params._source.agents;if(!(a instanceof List)){a=[a]}return [a.indexOf(params.agent),a.size()]",
+);
 
 #[derive(Serialize)]
 struct Update<'a, P> {

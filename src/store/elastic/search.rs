@@ -159,13 +159,28 @@ impl Elastic {
 
     fn searches_by_route(&self, all: &[&Search]) -> Vec<Result<Found, StoreError>> {
         let (waiting, plain): (Vec<&Search>, Vec<&Search>) = all.iter().partition(|search| search.waits());
-        let mut waited = self.grouped(&waiting, |part| self.searches_once(part, FLEET_ROUTE)).into_iter();
+        let mut waited = self.wait_and_search(&waiting).into_iter();
         let mut found = self.grouped(&plain, |part| self.searches_once(part, PLAIN_ROUTE)).into_iter();
         let answer = |search: &&Search| {
             let next = if search.waits() { waited.next() } else { found.next() };
             next.unwrap_or_else(|| Err(Trouble::garbled("a search").error))
         };
         all.iter().map(answer).collect()
+    }
+
+    /// What searches found that wait for their checkpoints. The module refuses to wait for a number that was never given out:
+    /// then the index is another one, and the watch will tell. Such a search finds what there is.
+    fn wait_and_search(&self, waiting: &[&Search]) -> Vec<Result<Found, StoreError>> {
+        let is_refused =
+            |found: &Result<Found, StoreError>| matches!(found, Err(StoreError::Failed { status: 400, .. }));
+        let mut found = self.grouped(waiting, |part| self.searches_once(part, FLEET_ROUTE));
+        let refused: Vec<usize> = (0..found.len()).filter(|place| is_refused(&found[*place])).collect();
+        let again: Vec<&Search> = refused.iter().map(|place| waiting[*place]).collect();
+        let again = self.grouped(&again, |part| self.searches_once(part, PLAIN_ROUTE));
+        for (place, answer) in refused.into_iter().zip(again) {
+            found[place] = answer;
+        }
+        found
     }
 
     /// What one search found.

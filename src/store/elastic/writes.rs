@@ -87,7 +87,10 @@ impl Elastic {
         let one = |item| Plan { items: vec![item], ..Plan::default() };
         match operation {
             // nobody has such an id
-            UpdateAgent { agent, .. } | CheckIn { agent, .. } | PolicyAcknowledged { agent, .. }
+            UpdateAgent { agent, .. }
+            | CheckIn { agent, .. }
+            | Upgrading { agent, .. }
+            | PolicyAcknowledged { agent, .. }
                 if !is_id(agent) =>
             {
                 Ok(Plan::default())
@@ -97,7 +100,9 @@ impl Elastic {
                 documents::open(document.get()).map_err(|error| documents::unreadable(&error))?;
                 Ok(one(Item::create(self.indices.name(Index::Agents), agent, document.get())))
             }
-            CheckIn { agent, at, patch } => Ok(one(self.check_in(agent, *at, patch))),
+            CheckIn { agent, at, patch } | Upgrading { agent, at, patch } => {
+                Ok(one(self.check_in(agent, *at, patch)))
+            }
             Heartbeats { agents, at } => {
                 let (index, params) =
                     (self.indices.name(Index::Agents), HeartbeatParams { at: at.rfc3339() });

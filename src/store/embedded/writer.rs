@@ -194,7 +194,9 @@ impl Transaction<'_> {
             }
             CreateAgent { agent, document } => self.create_agent(&agent, &document),
             UpdateAgent { agent, patch } => self.update_agent(&agent, &patch),
-            CheckIn { agent, at, patch } => self.check_in(&agent, at, &patch),
+            CheckIn { agent, at, patch } | Upgrading { agent, at, patch } => {
+                self.check_in(&agent, at, &patch)
+            }
             Heartbeats { agents, at } => self.heartbeats(&agents, at),
             PolicyAcknowledged { agent, policy_id, revision_idx, at } => {
                 self.policy_acknowledged(&agent, &policy_id, revision_idx, at)

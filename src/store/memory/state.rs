@@ -147,7 +147,9 @@ impl State {
             }
             CreateAgent { agent, document } => self.create_agent(&agent, &document),
             UpdateAgent { agent, patch } => self.change_agent(&agent, &patch).map(|()| Answer::Done),
-            CheckIn { agent, at, patch } => self.check_in(&agent, at, &patch),
+            CheckIn { agent, at, patch } | Upgrading { agent, at, patch } => {
+                self.check_in(&agent, at, &patch)
+            }
             Heartbeats { agents, at } => Ok(self.heartbeats(&agents, at)),
             PolicyAcknowledged { agent, policy_id, revision_idx, at } => {
                 self.policy_acknowledged(&agent, &policy_id, revision_idx, at)

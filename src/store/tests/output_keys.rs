@@ -27,11 +27,13 @@ on_elasticsearch! {
     an_acknowledgement_drops_old_roles_and_replaced_keys,
     two_who_ask_at_once_get_the_same_key,
     a_key_of_an_older_document_stands_in_it,
+    odd_fields_of_an_output_cost_an_agent_nothing,
     the_key_of_an_output_that_is_gone_is_retired,
     an_agent_that_leaves_takes_its_keys_along,
     an_unknown_agent_has_no_keys,
     keys_of_another_cluster_are_made_there,
     another_cluster_that_does_not_answer_costs_only_its_own_key,
+    another_cluster_that_does_not_answer_does_not_keep_what_is_gone,
     how_another_cluster_does_is_told_where_kibana_looks,
 }
 
@@ -178,6 +180,29 @@ fn a_key_of_an_older_document_stands_in_it(fixture: &Fixture) {
     assert!(key(fixture, one("h")) == access);
 }
 
+fn odd_fields_of_an_output_cost_an_agent_nothing(fixture: &Fixture) {
+    fixture.enroll("a");
+    let (first, second) = replaced(fixture);
+    let stored = |retired: &Value| {
+        let secret = crate::model::secret::reference(output(fixture, "default").secret_id().unwrap());
+        let block = json!({"api_key": secret, "api_key_id": second.id, "permissions_hash": null, "type": 7,
+            "to_retire_api_key_ids": retired});
+        fixture.update("a", Patch::new().set("outputs", json!({"default": block, "odd": 7})));
+    };
+    stored(&Value::Null);
+    assert!(key(fixture, one("i")) == second);
+    // a list of anything, for each script that goes through it
+    stored(&json!([null, 7, "x", {"id": first.id, "output": null, "secret_id": null}]));
+    fixture.done(Operation::CleanOutputKeys("a".into()));
+    assert!(!fixture.is_good(&first) && fixture.is_good(&second));
+    stored(&json!([null, 7]));
+    fixture.done(Operation::InvalidateKeys(vec![second.id.clone()]));
+    let third = key(fixture, one("h"));
+    assert!(third != second && fixture.is_good(&third));
+    let retired = &output(fixture, "default").to_retire_api_key_ids[..];
+    assert!(retired.len() == 1 && retired[0].id == second.id, "{retired:?}");
+}
+
 fn the_key_of_an_output_that_is_gone_is_retired(fixture: &Fixture) {
     fixture.enroll("a");
     let needs = vec![one("h"), need("second", "h", &json!({"r": {"cluster": []}}))];
@@ -240,6 +265,17 @@ fn another_cluster_that_does_not_answer_costs_only_its_own_key(fixture: &Fixture
     assert_eq!(output(fixture, "far").api_key_id, "");
 }
 
+fn another_cluster_that_does_not_answer_does_not_keep_what_is_gone(fixture: &Fixture) {
+    fixture.enroll("a");
+    let old = need("old", "h", &json!({"r": {"cluster": []}}));
+    let gone = key(fixture, old);
+    // the other one comes first, and has no place in the document
+    let down = KeyNeed { output: "away".into(), ..far("http://127.0.0.1:9", "AAE") };
+    assert!(all(fixture, "a", vec![down, one("h")])[0].is_none());
+    assert_eq!(output(fixture, "old").api_key_id, "");
+    assert_eq!(output(fixture, "default").to_retire_api_key_ids[0].id, gone.id);
+}
+
 /// What was told of an output, oldest first: its state, and whether there was a message.
 fn told_health(output: &str) -> Vec<String> {
     let cluster = Cluster::shared().unwrap();
@@ -262,7 +298,9 @@ fn how_another_cluster_does_is_told_where_kibana_looks(fixture: &Fixture) {
     let output = format!("far{}", cluster::suffix());
     let named = |need: KeyNeed| KeyNeed { output: output.clone(), ..need };
     let at = |minutes: i64| Timestamp(NOW.0 + minutes * 60_000);
-    let mind = |minutes: i64| fixture.done(Operation::MindOutputs { at: at(minutes) });
+    let mind = |minutes: i64| {
+        fixture.done(Operation::MindOutputs { at: at(minutes), outputs: vec![output.clone()] })
+    };
     let told = || told_health(&output).join(", ");
     // port 9 of loopback: nobody listens
     assert!(all(fixture, "a", vec![one("h"), named(far("http://127.0.0.1:9", "AAE"))])[1].is_none());

@@ -56,7 +56,7 @@ fn taken_back(cluster: &Scripted) -> (usize, usize) {
 
 fn mind(store: &Elastic, minutes: u64) {
     let at = seconds_later(minutes * 60);
-    assert!(matches!(one(store, Operation::MindOutputs { at }), Ok(Answer::Done)));
+    assert!(matches!(one(store, Operation::MindOutputs { at, outputs: Vec::new() }), Ok(Answer::Done)));
 }
 
 #[test]

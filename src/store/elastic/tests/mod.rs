@@ -4,6 +4,7 @@
 mod authenticating;
 mod doubting;
 mod enrolling;
+mod far_keys;
 mod known_keys;
 mod migrating;
 mod preparing;

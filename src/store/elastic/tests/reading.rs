@@ -109,6 +109,37 @@ fn a_search_for_actions_waits_for_its_checkpoint_where_the_cluster_can() {
 }
 
 #[test]
+fn a_search_without_a_bound_waits_for_nothing_and_follows_a_refresh() {
+    let cluster = searching(|_| search_answer(&json!([])));
+    // before the first news of the watch
+    assert!(one(&store(&cluster), pending(i64::MAX)).is_ok());
+    let asked: Vec<String> =
+        cluster.asked().iter().map(|asked| asked.path.split('?').next().unwrap().to_owned()).collect();
+    assert_eq!(asked, ["/.fleet-actions/_refresh", "/_msearch"]);
+}
+
+#[test]
+fn a_number_that_the_index_never_gave_out_is_not_waited_for() {
+    let hit = json!({"_id": "d", "_seq_no": 2, "_source": {"action_id": "x", "agents": ["a"]}});
+    let cluster = Scripted::json(move |asked| {
+        let refused = json!({"status": 400, "error": {"type": "search_phase_execution_exception"}});
+        let answer = |waited_for: &Value| match waited_for["wait_for_checkpoints"][0].as_i64() {
+            Some(40) => refused.clone(),
+            _ => search_answer(&json!([hit])),
+        };
+        let responses: Vec<Value> = asked.lines().iter().step_by(2).map(answer).collect();
+        (200, json!({"responses": responses}))
+    });
+    // the index was made anew, and the watch has yet to tell
+    let answers = store(&cluster).run(vec![pending(40), pending(2)]);
+    for answer in &answers {
+        assert!(matches!(answer, Ok(Answer::Actions(actions)) if actions.len() == 1), "{answer:?}");
+    }
+    let asked = |path: &str| cluster.asked_of("POST", path).len();
+    assert_eq!((asked("/_fleet/_fleet_msearch"), asked("/_msearch")), (1, 1));
+}
+
+#[test]
 fn and_is_like_any_other_where_it_cannot() {
     let cluster = searching(|_| search_answer(&json!([])));
     let store = store_that_asks(&cluster);

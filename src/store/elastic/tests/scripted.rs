@@ -83,6 +83,7 @@ fn serve(stream: &TcpStream, script: &Script, all: &Mutex<Vec<Asked>>) {
     while let Some(asked) = read(&mut reader) {
         all.lock().unwrap_or_else(PoisonError::into_inner).push(asked.clone());
         let (status, body) = script(&asked);
+        let body = if asked.method == "HEAD" { String::new() } else { body };
         let answer = format!(
             "HTTP/1.1 {status} X\r\nX-Elastic-Product: Elasticsearch\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()

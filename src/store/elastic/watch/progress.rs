@@ -147,7 +147,10 @@ impl Progress {
             }
             (Next::Read { up_to }, _) => Step::Read { after: self.checkpoint, up_to },
             (Next::Ask, Some(false)) => Step::Look,
-            (Next::Ask, Some(true)) if self.begun => Step::Wait { after: self.checkpoint },
+            (Next::Ask, Some(true)) if self.begun && self.failures == 0 => {
+                Step::Wait { after: self.checkpoint }
+            }
+            // after trouble the index may be another one, which would be waited for until the poll is over
             (Next::Ask, _) => Step::Probe,
         }
     }

@@ -114,13 +114,14 @@ fn a_proxys_timeout_is_no_delay_unless_it_comes_at_once() {
 #[test]
 fn what_failed_is_tried_again_ever_later_up_to_two_seconds() {
     let mut progress = following(5);
-    for pause in [1, 2, 2, 2] {
-        play(&mut progress, vec![(Wait { after: 5 }, fails()), (seconds(pause), Paused)]);
+    play(&mut progress, vec![(Wait { after: 5 }, fails()), (seconds(1), Paused)]);
+    for pause in [2, 2, 2] {
+        play(&mut progress, vec![(Probe, fails()), (seconds(pause), Paused)]);
     }
-    play(
-        &mut progress,
-        vec![(Wait { after: 5 }, timed_out_at(5)), (Wait { after: 5 }, fails()), (seconds(1), Paused)],
-    );
+    let again =
+        vec![(Wait { after: 5 }, timed_out_at(5)), (Wait { after: 5 }, fails()), (seconds(1), Paused)];
+    play(&mut progress, vec![(Probe, at(5)), (seconds(1), Paused)]);
+    play(&mut progress, again);
 }
 
 #[test]
@@ -128,9 +129,9 @@ fn one_failure_is_no_trouble_and_two_are() {
     let mut progress = following(5);
     play(&mut progress, vec![(Wait { after: 5 }, fails()), (seconds(1), Paused)]);
     assert_eq!(progress.trouble(), None);
-    play(&mut progress, vec![(Wait { after: 5 }, fails()), (seconds(2), Paused)]);
+    play(&mut progress, vec![(Probe, fails()), (seconds(2), Paused)]);
     assert_eq!(progress.trouble(), Some("503"));
-    play(&mut progress, vec![(Wait { after: 5 }, timed_out_at(5))]);
+    play(&mut progress, vec![(Probe, at(5))]);
     assert_eq!(progress.trouble(), None);
 }
 
@@ -177,15 +178,12 @@ fn full_pages_go_on_at_once() {
 #[test]
 fn a_search_that_failed_leaves_the_checkpoint_and_is_not_repeated_at_once() {
     let mut progress = following(5);
-    for pause in [1, 2, 2] {
-        let wait = (Wait { after: 5 }, at(9));
-        play(
-            &mut progress,
-            vec![wait, (Read { after: 5, up_to: 9 }, search_fails()), (seconds(pause), Paused)],
-        );
+    for (asked, pause) in [(Wait { after: 5 }, 1), (Probe, 2), (Probe, 2)] {
+        let read = (Read { after: 5, up_to: 9 }, search_fails());
+        play(&mut progress, vec![(asked, at(9)), read, (seconds(pause), Paused)]);
     }
     assert_eq!(progress.trouble(), Some("a shard failed"));
-    play(&mut progress, vec![(Wait { after: 5 }, at(10)), (Read { after: 5, up_to: 10 }, up_to(10))]);
+    play(&mut progress, vec![(Probe, at(10)), (Read { after: 5, up_to: 10 }, up_to(10))]);
     assert_eq!((progress.step(), progress.trouble()), (Wait { after: 10 }, None));
 }
 
@@ -198,19 +196,17 @@ fn a_later_page_that_failed_is_read_again_from_its_beginning() {
             (Read { after: -1, up_to: 1500 }, up_to(999)),
             (Read { after: 999, up_to: 1500 }, search_fails()),
             (seconds(1), Paused),
-            (Wait { after: 999 }, at(1500)),
+            (Probe, at(1500)),
             (Read { after: 999, up_to: 1500 }, up_to(1500)),
+            (Wait { after: 1500 }, timed_out_at(1500)),
         ],
     );
 }
 
 #[test]
 fn a_full_page_without_a_place_to_go_on_from_is_no_progress() {
-    let wait = || (Wait { after: 5 }, at(9));
-    play(
-        &mut following(5),
-        vec![wait(), (Read { after: 5, up_to: 9 }, up_to(5)), (seconds(1), Paused), wait()],
-    );
+    let read = (Read { after: 5, up_to: 9 }, up_to(5));
+    play(&mut following(5), vec![(Wait { after: 5 }, at(9)), read, (seconds(1), Paused), (Probe, at(9))]);
 }
 
 #[test]
@@ -239,7 +235,7 @@ fn an_index_made_anew_is_read_from_its_beginning() {
             (StartOver, Paused),
             (Read { after: -1, up_to: 2 }, search_fails()),
             (seconds(1), Paused),
-            (Wait { after: -1 }, at(2)),
+            (Probe, at(2)),
             (Read { after: -1, up_to: 2 }, up_to(2)),
             (Wait { after: 2 }, timed_out_at(2)),
         ],
@@ -257,10 +253,45 @@ fn an_index_that_went_and_came_again_is_read_even_if_nothing_is_in_it() {
             (StartOver, Paused),
             (Read { after: -1, up_to: -1 }, search_fails()),
             (seconds(1), Paused),
-            (Wait { after: -1 }, timed_out_at(-1)),
+            (Probe, at(-1)),
             (Read { after: -1, up_to: -1 }, up_to(-1)),
             (Wait { after: -1 }, timed_out_at(-1)),
             (Wait { after: -1 }, timed_out_at(-1)),
+        ],
+    );
+}
+
+#[test]
+fn an_index_made_anew_while_a_poll_fails_is_not_waited_for_until_the_next_poll_is_over() {
+    play(
+        &mut following(40),
+        vec![
+            (Wait { after: 40 }, fails()),
+            (seconds(1), Paused),
+            (Probe, at(2)),
+            (StartOver, Paused),
+            (Read { after: -1, up_to: 2 }, up_to(2)),
+            (Wait { after: 2 }, timed_out_at(2)),
+        ],
+    );
+}
+
+#[test]
+fn a_poll_that_somebody_cuts_each_time_hides_no_news() {
+    let mut progress = following(5);
+    for _ in 0..3 {
+        let cut = (Wait { after: 5 }, fails());
+        play(&mut progress, vec![cut, (seconds(1), Paused), (Probe, at(5)), (seconds(1), Paused)]);
+        assert_eq!(progress.trouble(), None);
+    }
+    play(
+        &mut progress,
+        vec![
+            (Wait { after: 5 }, fails()),
+            (seconds(1), Paused),
+            (Probe, at(6)),
+            (Read { after: 5, up_to: 6 }, up_to(6)),
+            (Wait { after: 6 }, timed_out_at(6)),
         ],
     );
 }
