@@ -24,10 +24,8 @@ pub(super) const CHANGE: Script = Script(concat!(
 /// Sets `last_checkin` and `updated_at`, unless the stored `last_checkin` is newer in the same way. What [`CHANGE`] could do as well: thousands
 /// of these travel in one request, and each carries its script.
 pub(super) const HEARTBEAT: Script = Script(concat!(
-    "def s=ctx._source;def l=s.last_checkin;if(l instanceof String){try{",
-    "long d=ChronoUnit.MILLIS.between(ZonedDateTime.parse(params.at),ZonedDateTime.parse(l));",
-    "if(d>0&&d<=600000){ctx.op='none';return}",
-    "}catch(Exception e){}}s.last_checkin=params.at;s.updated_at=params.at",
+    "def s=ctx._source,l=s.last_checkin;try{long d=ZonedDateTime.parse(l).toEpochSecond()-params.seconds;",
+    "if(d>0&&d<=600){ctx.op='none';return}}catch(Exception e){}s.last_checkin=s.updated_at=params.at",
 ));
 
 /// Sets `policy_revision_idx` if the policy is still `policy_id` and the stored revision is lower.

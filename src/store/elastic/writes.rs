@@ -40,6 +40,8 @@ struct ChangeParams<'a> {
 #[derive(Serialize)]
 struct HeartbeatParams {
     at: String,
+    /// The same, since 1970.
+    seconds: i64,
 }
 
 /// What [`ACKNOWLEDGE`] is told.
@@ -104,8 +106,8 @@ impl Elastic {
                 Ok(one(self.check_in(agent, *at, patch)))
             }
             Heartbeats { agents, at } => {
-                let (index, params) =
-                    (self.indices.name(Index::Agents), HeartbeatParams { at: at.rfc3339() });
+                let index = self.indices.name(Index::Agents);
+                let params = HeartbeatParams { at: at.rfc3339(), seconds: documents::seconds(*at) };
                 let agents = agents.iter().filter(|agent| is_id(agent));
                 let items = agents.map(|agent| Item::update(index, agent, HEARTBEAT, &params)).collect();
                 Ok(Plan { items, ..Plan::default() })
