@@ -68,8 +68,10 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Instrumentation {
 }
 
 fn hosts(section: &mut Section<'_, '_>) -> Vec<String> {
-    let hosts = section.texts("hosts");
+    let hosts = section.unshown_texts("hosts");
     if !hosts.is_empty() {
+        let shown: Vec<String> = hosts.iter().map(|host| without_user(host)).collect();
+        section.show("hosts", shown);
         return hosts;
     }
     let variable = section
@@ -77,6 +79,13 @@ fn hosts(section: &mut Section<'_, '_>) -> Vec<String> {
         .or_else(|| section.variable("ELASTIC_APM_SERVER_URL"))
         .unwrap_or_default();
     variable.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect()
+}
+
+/// `https://apm` of `https://user:password@apm`.
+fn without_user(host: &str) -> String {
+    let (scheme, rest) = host.split_once("://").unwrap_or(("", host));
+    let address = rest.rsplit_once('@').map_or(rest, |(_, address)| address);
+    if scheme.is_empty() { address.to_owned() } else { format!("{scheme}://{address}") }
 }
 
 fn global_labels(section: &mut Section<'_, '_>) -> Vec<(String, String)> {

@@ -99,7 +99,7 @@ impl<'a> Life<'a> {
                     ::log::error!("{error}");
                     self.told.fails(&error.to_string());
                     self.wait(Some(TRY_AGAIN), Some(&this.loaded));
-                    wanted = Some(this);
+                    wanted = Some(self.read_again(this));
                 }
             }
         }
@@ -135,6 +135,14 @@ impl<'a> Life<'a> {
         self.logging = logging;
         result?;
         Ok(ended)
+    }
+
+    /// The same with what its files say by now; as it is where they cannot be read.
+    fn read_again(&self, wanted: Box<Wanted>) -> Box<Wanted> {
+        match (self.load)(&wanted.sent) {
+            Ok(loaded) => Box::new(Wanted { loaded, ..*wanted }),
+            Err(_) => wanted,
+        }
     }
 
     /// Has the log written as this configuration says.

@@ -1,5 +1,6 @@
 //! Configurations that are bad, and what becomes of them: what was served is served on, and what is mended is served.
 
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 
 use fleet_server::agent_mode::messages::{ActionRequest, CheckinObserved};
@@ -8,7 +9,7 @@ use rcgen::{CertificateParams, KeyPair};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::free_port;
+use crate::support::{eventually, free_port};
 use crate::wire::{are, of};
 use crate::world::{World, nowhere};
 
@@ -125,4 +126,28 @@ fn while_its_port_is_in_use_diagnostics_tell_the_configuration_that_is_tried() {
     assert!(text("fleet-server.yml").contains(&format!("port: {}", world.port)));
     let state: Value = serde_json::from_str(&text("fleet-server-state.json")).unwrap();
     assert!(state["server"].is_null());
+}
+
+#[test]
+fn a_token_that_changes_while_its_port_is_in_use_is_the_one_that_is_used() {
+    let mut world = World::start();
+    let token = world.program.directory.path().join("token");
+    std::fs::write(&token, "old-token").unwrap();
+    let taken = TcpListener::bind(("127.0.0.1", world.port)).unwrap();
+    let cluster = TcpListener::bind("127.0.0.1:0").unwrap();
+    cluster.set_nonblocking(true).unwrap();
+    let hosts = json!([format!("http://{}", cluster.local_addr().unwrap())]);
+    let output = json!({"type": "elasticsearch", "hosts": hosts, "service_token_path": token});
+    world.want(&json!({}), &output);
+    world.hear(State::Failed);
+    std::fs::write(&token, "new-token").unwrap();
+    drop(taken);
+    world.listens(world.port);
+    eventually("it asks with the new token", || {
+        let (stream, _) = cluster.accept().ok()?;
+        stream.set_nonblocking(false).unwrap();
+        let mut head =
+            BufReader::new(stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+        head.find(|line| line.contains("new-token")).map(drop)
+    });
 }

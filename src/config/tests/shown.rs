@@ -38,7 +38,7 @@ inputs:
   - server:
       ssl: {certificate: a, key: '-----BEGIN PRIVATE KEY----- hidden', key_passphrase: hidden}
       static_policy_tokens: {enabled: true, policy_tokens: [{token_key: hidden, policy_id: p}]}
-      instrumentation: {api_key: hidden, secret_token: hidden}
+      instrumentation: {hosts: ['https://user:hidden@apm:8200'], api_key: hidden, secret_token: hidden}
 ";
 
 #[test]
@@ -47,7 +47,7 @@ fn no_secret_is_shown() {
     let shown = redacted(&loaded);
     assert!(!shown.contains("hidden"), "{shown}");
     assert_eq!(shown.matches("[redacted]").count(), 14, "{shown}");
-    assert!(shown.contains("seen"));
+    assert!(shown.contains("seen") && shown.contains("\"https://apm:8200\""));
     assert!(loaded.warnings.iter().all(|warning| !warning.to_string().contains("hidden")));
 }
 
