@@ -17,7 +17,7 @@ pub mod queue;
 pub mod render;
 pub mod strikes;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use sha2::{Digest, Sha256};
 use crate::api::action::is_delivered;
 use crate::api::user_agent::Version;
 use crate::config::Config;
+use crate::connection::ConnectionId;
 use crate::http::gzip::Gzip;
 use crate::metrics::Counters;
 use crate::model::raw::Raw;
@@ -122,8 +123,8 @@ pub struct Fleet {
     pub pgp_key: Option<(Duration, Arc<[u8]>)>,
     /// Enrolments that could not be taken back yet.
     pub unfinished_undos: Vec<UnfinishedUndo>,
-    /// Enrolments under way that name an id.
-    enrolling: BTreeSet<String>,
+    /// Ids that enrolments under way name, and whose those are.
+    enrolling: BTreeMap<String, ConnectionId>,
     /// Connections of check-ins whose place a newer one took: to be answered, empty, at once.
     pub dismissed: Vec<Parked>,
     /// Tells one run of the server from another, in metrics.
@@ -214,7 +215,7 @@ impl Fleet {
             artifacts: Artifacts::new(config.server.cache.bytes_max),
             pgp_key: None,
             unfinished_undos: Vec::new(),
-            enrolling: BTreeSet::new(),
+            enrolling: BTreeMap::new(),
             dismissed: Vec::new(),
             ephemeral_id: uuid_of(id),
             stopping: false,
@@ -362,12 +363,17 @@ impl Fleet {
     }
 
     /// Reserves the ids that an enrolment names; false if another one under way has one of them.
-    pub fn claim_enrolment(&mut self, ids: &[String]) -> bool {
-        let free = ids.iter().all(|id| !self.enrolling.contains(id));
+    pub fn claim_enrolment(&mut self, ids: &[String], by: ConnectionId) -> bool {
+        let free = ids.iter().all(|id| !self.enrolling.contains_key(id));
         if free {
-            self.enrolling.extend(ids.iter().cloned());
+            self.enrolling.extend(ids.iter().map(|id| (id.clone(), by)));
         }
         free
+    }
+
+    /// The handler of this connection's request came to no end of its own: what it reserved is free.
+    pub fn forget_enrolment(&mut self, by: ConnectionId) {
+        self.enrolling.retain(|_, owner| *owner != by);
     }
 
     /// Gives the ids back that [`Fleet::claim_enrolment`] reserved.

@@ -33,7 +33,7 @@ pub async fn enroll(cx: Cx, request: Request) -> Outcome {
             .into_iter()
             .filter_map(|(kind, id)| id.as_ref().map(|id| format!("{kind}{id}")))
             .collect();
-        if !cx.fleet(|fleet| fleet.claim_enrolment(&claims)) {
+        if !cx.fleet(|fleet| fleet.claim_enrolment(&claims, request.connection)) {
             return Err(ApiError::EnrollDuplicate);
         }
         // boxed: it is more than all the rest, and the client is often refused before

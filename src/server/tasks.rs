@@ -154,6 +154,9 @@ impl Server {
                 Progress::Fails(reason) => {
                     ::log::error!("{reason}");
                     self.fleet_mut().counters.handler_bugs += 1;
+                    if let Some(connection) = self.tasks.get(id).and_then(|running| running.connection) {
+                        self.fleet_mut().forget_enrolment(connection);
+                    }
                     return self.end(id, Outcome::Respond(ApiError::Internal.response().closing()));
                 }
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::world::{World, path};
+use super::world::{ENROLL, World, path};
 use crate::connection::{ConnectionId, Listener};
 use crate::handlers::{
     Request, acks, artifact, audit_unenroll, checkin, deliver, enroll, file_delivery, opamp, pgp_key, policy,
@@ -92,6 +92,21 @@ fn a_handler_that_panics_is_500_and_counted_and_the_rest_goes_on() {
     let connection = world.check_in(&agent);
     assert!(world.read(connection).is_none());
     assert_eq!(world.server.fleet().lot.parked(), 1);
+}
+
+#[test]
+fn a_handler_that_panics_gives_back_the_ids_that_it_reserved() {
+    let (mut world, token) = World::with_policy();
+    let connection = world.open();
+    world.server.spawn(Some(connection), move |cx| {
+        Box::pin(async move {
+            assert!(cx.fleet(|fleet| fleet.claim_enrolment(&["id:wanted".to_owned()], connection)));
+            panic!("on purpose")
+        })
+    });
+    world.settle();
+    let connection = world.post(ENROLL, &token, &json!({"type": "PERMANENT", "id": "wanted"}));
+    assert_eq!(world.answer(connection).status, 200);
 }
 
 #[test]
