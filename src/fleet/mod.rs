@@ -54,6 +54,8 @@ use strikes::Strikes;
 /// How tables keyed by ids from outside hash them: by a seed that nobody outside knows.
 pub type Hashing = foldhash::fast::FixedState;
 
+/// How long who comes before the first news of actions is held.
+const FIRST_NEWS_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Cached `_seq_no`s of ack tokens (config.md, "Cache").
 const ACK_TOKENS_MAX: usize = 5_000;
 /// Inactive agents whose keys were seen to lately.
@@ -459,7 +461,8 @@ impl Fleet {
 
     /// When a parked agent that came at `started` is answered without news.
     pub fn poll_ends_at(&mut self, started: Duration, poll: Duration, now: Now) -> Duration {
-        let end = started + poll;
+        // what was written between its search and the first news is told to nobody: only its next search finds it
+        let end = started + if self.told { poll } else { poll.min(FIRST_NEWS_WAIT_MAX) };
         let jitter = self.config.server.timeouts.checkin_jitter;
         let rest = end.saturating_sub(now.mono);
         if jitter < rest { end - self.random_below(jitter) } else { end }
