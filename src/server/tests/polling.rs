@@ -69,3 +69,20 @@ fn a_poll_that_is_over_before_it_is_parked_is_answered_at_once() {
     let connection = world.check_in(&agent);
     assert!(world.answer(connection).is_empty_check_in());
 }
+
+#[test]
+fn before_the_first_news_of_actions_nobody_is_held_for_long() {
+    let mut world = World::new();
+    let (now, poll) = (world.now, seconds(300));
+    let mut before =
+        crate::fleet::Fleet::new(world.server.config.clone(), crate::server::own_version(), [7; 32]);
+    assert_eq!(before.poll_ends_at(now.mono, poll, now), now.mono + seconds(30));
+    assert_eq!(before.poll_ends_at(now.mono, seconds(10), now), now.mono + seconds(10));
+    before.learn_actions(&[], -1);
+    assert_eq!(before.poll_ends_at(now.mono, poll, now), now.mono + poll);
+    assert_eq!(
+        world.server.fleet_mut().poll_ends_at(now.mono, poll, now),
+        now.mono + poll,
+        "our own store tells at once"
+    );
+}
