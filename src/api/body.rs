@@ -4,11 +4,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::ApiError;
-use crate::model::raw::{Raw, is_null};
+use crate::model::raw::{Raw, is_null, read_whole};
 
 /// Arrays and objects within each other that a stored field may have: what Elasticsearch and our own readers can follow.
 pub const JSON_DEPTH_MAX: usize = 100;
@@ -72,10 +72,7 @@ pub fn check_stored(name: &'static str, value: &RawValue) -> Result<(), ApiError
     if depth(value.get().as_bytes()) > JSON_DEPTH_MAX {
         return Err(ApiError::bad(format!("{name}: nested more than {JSON_DEPTH_MAX} levels deep")));
     }
-    match serde_json::from_str::<Readable>(value.get()) {
-        Ok(Readable) => Ok(()),
-        Err(error) => Err(ApiError::bad(format!("{name}: {}", without_place(&error)))),
-    }
+    read_whole(value).map_err(|error| ApiError::bad(format!("{name}: {}", without_place(&error))))
 }
 
 /// serde_json's message without the place, which counts from the field's own start.
@@ -101,57 +98,6 @@ fn depth(json: &[u8]) -> usize {
         }
     }
     deepest
-}
-
-/// A value that was read whole; nothing of it is kept.
-struct Readable;
-
-impl<'de> serde::Deserialize<'de> for Readable {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Readable)
-    }
-}
-
-impl<'de> Visitor<'de> for Readable {
-    type Value = Readable;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Readable, E> {
-        Ok(Readable)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Readable, E> {
-        Ok(Readable)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Readable, E> {
-        Ok(Readable)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Readable, E> {
-        Ok(Readable)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Readable, E> {
-        Ok(Readable)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Readable, E> {
-        Ok(Readable)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Readable, A::Error> {
-        while values.next_element::<Readable>()?.is_some() {}
-        Ok(Readable)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Readable, A::Error> {
-        while entries.next_entry::<Readable, Readable>()?.is_some() {}
-        Ok(Readable)
-    }
 }
 
 impl<'de> serde::Deserialize<'de> for Fields<'de> {

@@ -1,9 +1,10 @@
 //! JSON that passes through byte for byte, and a reader that takes a document field by field.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// A JSON value as it was written.
@@ -22,6 +23,12 @@ pub fn null() -> Raw {
 /// Whether `value` is the JSON value `null`.
 pub fn is_null(value: &RawValue) -> bool {
     value.get() == "null"
+}
+
+/// Reads a value to its end, and keeps nothing of it: an error for what is skipped without harm, but who reads it cannot take, a
+/// number beyond all numbers (1e400) or half a surrogate pair.
+pub fn read_whole(value: &RawValue) -> Result<(), serde_json::Error> {
+    serde_json::from_str::<Readable>(value.get()).map(drop)
 }
 
 /// A document opened for reading field by field.
@@ -92,7 +99,7 @@ impl<'a> Fields<'a> {
         self.fields.get(field).copied().filter(|value| !is_null(value))
     }
 
-    fn is_malformed(&self, field: &str, error: &dyn std::fmt::Display) {
+    fn is_malformed(&self, field: &str, error: &dyn fmt::Display) {
         ::log::warn!("{}: the stored field {field} is malformed and ignored: {error}", self.document);
     }
 
@@ -128,6 +135,57 @@ fn other_writings(json: &str) -> impl Iterator<Item = String> {
     let whole = bare.parse::<f64>().ok().filter(|_| is_scalar).map(|number| format!("{:.0}", number.trunc()));
     let quoted = (text.is_none() && is_scalar).then(|| format!("\"{bare}\""));
     [unquoted, whole, quoted].into_iter().flatten()
+}
+
+/// A value that was read whole; nothing of it is kept.
+struct Readable;
+
+impl<'de> Deserialize<'de> for Readable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Readable)
+    }
+}
+
+impl<'de> Visitor<'de> for Readable {
+    type Value = Readable;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Readable, E> {
+        Ok(Readable)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Readable, A::Error> {
+        while values.next_element::<Readable>()?.is_some() {}
+        Ok(Readable)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Readable, A::Error> {
+        while entries.next_entry::<Readable, Readable>()?.is_some() {}
+        Ok(Readable)
+    }
 }
 
 #[cfg(test)]

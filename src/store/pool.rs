@@ -51,7 +51,6 @@ pub struct Pool {
 }
 
 struct Shared {
-    store: Arc<dyn Store>,
     post: Post,
     queues: Mutex<Queues>,
     /// One for each kind of thread, in the order of [`Kind`].
@@ -86,7 +85,6 @@ impl Pool {
         let workers = store.lanes().workers;
         let lanes = Lane::ALL.map(|lane| (Kind::Lane(lane), workers[lane.index()]));
         let shared = Arc::new(Shared {
-            store,
             post,
             queues: Mutex::default(),
             bells: std::array::from_fn(|_| Condvar::new()),
@@ -95,9 +93,10 @@ impl Pool {
         let mut pool = Pool { shared, threads: Vec::new() };
         for (kind, count) in lanes.into_iter().chain([(Kind::Work, 1)]) {
             for number in 0..count {
-                let shared = Arc::clone(&pool.shared);
+                let (shared, store) = (Arc::clone(&pool.shared), Arc::clone(&store));
+                let serve = move || shared.serve(kind, |operations| store.run(operations));
                 let thread = Builder::new().name(kind.name(number)).stack_size(STACK_BYTES);
-                pool.threads.push(thread.spawn(move || shared.serve(kind))?);
+                pool.threads.push(thread.spawn(serve)?);
             }
         }
         pool.start_errands()?;
@@ -123,11 +122,11 @@ impl Pool {
         self.shared.ring(Kind::Errand);
     }
 
-    /// The thread of errands is never joined: what it waits for may take its time.
+    /// The thread of errands is never joined: what it waits for may take its time. It has no store, which would be open as long.
     fn start_errands(&self) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
         let thread = Builder::new().name(Kind::Errand.name(0)).stack_size(STACK_BYTES);
-        thread.spawn(move || shared.serve(Kind::Errand)).map(drop)
+        thread.spawn(move || shared.serve(Kind::Errand, |_| Vec::new())).map(drop)
     }
 
     /// Finishes everything queued but errands, then ends the threads.
@@ -168,9 +167,9 @@ impl Kind {
 }
 
 impl Shared {
-    fn serve(&self, kind: Kind) {
+    fn serve(&self, kind: Kind, store: impl Fn(Vec<Operation>) -> Vec<StoreResult>) {
         while let Some(job) = self.next(kind) {
-            (self.post)(self.run(job));
+            (self.post)(run(job, &store));
         }
     }
 
@@ -188,26 +187,24 @@ impl Shared {
         }
     }
 
-    fn run(&self, job: Job) -> PoolEvent {
-        match job {
-            Job::Batch(batch, operations) => {
-                let count = operations.len();
-                let answers = catch_unwind(AssertUnwindSafe(|| self.store.run(operations)));
-                let panicked = || Err(StoreError::Unavailable("the store panicked".to_owned()));
-                PoolEvent::Answered { batch, answers: answers.unwrap_or_else(|_| vec![panicked(); count]) }
-            }
-            Job::Work(work, run) => {
-                PoolEvent::Worked { work, result: catch_unwind(AssertUnwindSafe(run)).ok() }
-            }
-        }
-    }
-
     fn ring(&self, kind: Kind) {
         self.bells[kind.index()].notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn run(job: Job, store: impl Fn(Vec<Operation>) -> Vec<StoreResult>) -> PoolEvent {
+    match job {
+        Job::Batch(batch, operations) => {
+            let count = operations.len();
+            let answers = catch_unwind(AssertUnwindSafe(|| store(operations)));
+            let panicked = || Err(StoreError::Unavailable("the store panicked".to_owned()));
+            PoolEvent::Answered { batch, answers: answers.unwrap_or_else(|_| vec![panicked(); count]) }
+        }
+        Job::Work(work, run) => PoolEvent::Worked { work, result: catch_unwind(AssertUnwindSafe(run)).ok() },
     }
 }
 

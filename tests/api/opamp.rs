@@ -119,7 +119,8 @@ fn an_unknown_collector_is_enrolled() {
     assert_eq!(shown["tags"], json!(["otelcol", "a", "b"]));
     assert_eq!((&shown["type"], &shown["status"]), (&json!("OPAMP"), &json!("online")));
     assert_eq!((&shown["policy_id"], &shown["policy_revision"]), (&json!("default"), &json!(1)));
-    assert_eq!(shown["agent"], json!({"id": collector(&uid(1)), "version": "0.120.0"}));
+    let agent = json!({"id": collector(&uid(1)), "type": "otelcol", "version": "0.120.0"});
+    assert_eq!(shown["agent"], agent);
     assert_eq!(shown["local_metadata"]["host"], json!({"hostname": "h", "name": "h"}));
     assert_eq!(shown["identifying_attributes"]["service.name"], "otelcol");
     assert_eq!(shown["non_identifying_attributes"], json!({"host.name": "h"}));

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::agent_status::AgentStatus;
-use crate::model::raw::{Raw, raw};
+use crate::model::raw::{Raw, raw, read_whole};
 use crate::model::{Agent, AgentInfo, Collector};
 
 /// The JSON of an agent; no secret is in it.
@@ -25,24 +25,29 @@ pub(super) fn item(agent: &Agent, status: AgentStatus) -> Raw {
         unhealthy_reason: agent.unhealthy_reason.as_deref(),
         upgrade_started_at: agent.upgrade_started_at.as_deref(),
         upgraded_at: agent.upgraded_at.as_deref(),
-        upgrade_details: agent.upgrade_details.as_ref(),
+        upgrade_details: readable(agent.upgrade_details.as_ref()),
         unenrollment_started_at: agent.unenrollment_started_at.as_deref(),
         unenrolled_at: agent.unenrolled_at.as_deref(),
         audit_unenrolled_reason: agent.audit_unenrolled_reason.as_deref(),
         access_api_key_id: &agent.access_api_key_id,
         tags: &agent.tags,
         namespaces: &agent.namespaces,
-        local_metadata: agent.local_metadata.whole(),
-        user_provided_metadata: agent.user_provided_metadata.as_ref(),
-        components: agent.components.whole(),
+        local_metadata: readable(agent.local_metadata.whole()),
+        user_provided_metadata: readable(agent.user_provided_metadata.as_ref()),
+        components: readable(agent.components.whole()),
         sequence_num: collector.sequence_num,
         capabilities: &collector.capabilities,
-        health: collector.health.as_ref(),
-        effective_config: collector.effective_config.as_ref(),
-        remote_config_status: collector.remote_config_status.as_ref(),
-        identifying_attributes: collector.identifying_attributes.as_ref(),
-        non_identifying_attributes: collector.non_identifying_attributes.as_ref(),
+        health: readable(collector.health.as_ref()),
+        effective_config: readable(collector.effective_config.as_ref()),
+        remote_config_status: readable(collector.remote_config_status.as_ref()),
+        identifying_attributes: readable(collector.identifying_attributes.as_ref()),
+        non_identifying_attributes: readable(collector.non_identifying_attributes.as_ref()),
     })
+}
+
+/// Nothing for what no reader of JSON takes, which others than we may have stored: it would make the whole list unreadable.
+fn readable(stored: Option<&Raw>) -> Option<&Raw> {
+    stored.filter(|stored| read_whole(stored).is_ok())
 }
 
 #[derive(Serialize)]
@@ -98,4 +103,21 @@ struct AgentItem<'a> {
     identifying_attributes: Option<&'a Raw>,
     #[serde(skip_serializing_if = "Option::is_none")]
     non_identifying_attributes: Option<&'a Raw>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn what_nobody_can_read_is_left_out() {
+        let stored = br#"{"active":true,"tags":["t"],"local_metadata":{"a":1e400},"components":["\ud800"],
+            "user_provided_metadata":{"b":1}}"#;
+        let agent = Agent::read("a", stored).unwrap();
+        let item: Value = serde_json::from_str(item(&agent, AgentStatus::Online).get()).unwrap();
+        assert_eq!((&item["tags"][0], &item["user_provided_metadata"]["b"]), (&"t".into(), &1.into()));
+        assert!(item.get("local_metadata").is_none() && item.get("components").is_none());
+    }
 }

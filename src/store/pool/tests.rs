@@ -144,3 +144,21 @@ fn an_idle_lane_is_not_held_up_by_work() {
     }
     drop(release);
 }
+
+#[test]
+fn an_errand_that_takes_its_time_does_not_keep_the_store_open() {
+    let store: Arc<dyn Store> = Arc::new(Strange(Memory::new(1).0));
+    let pool = Pool::start(Arc::clone(&store), Arc::new(|_| {})).unwrap();
+    let (begun, begins) = channel();
+    let (release, held) = channel::<()>();
+    let wait = move || {
+        begun.send(()).unwrap();
+        let _ = held.recv();
+        Box::new(()) as Box<dyn Any + Send>
+    };
+    pool.errand(1, Box::new(wait));
+    begins.recv().unwrap();
+    pool.close();
+    assert_eq!(Arc::strong_count(&store), 1);
+    drop(release);
+}
