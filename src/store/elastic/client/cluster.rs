@@ -1,5 +1,6 @@
 //! The cluster by one set of settings: which host next, and a request to it from its first byte to the answer's last.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +34,9 @@ pub(super) struct Cluster {
     agent: Agent,
     /// For requests with a time of their own: a long poll ends at once when other settings are in force.
     patient_agent: Agent,
+    /// We have ended long polls, or everything: what fails from then on is not the hosts' fault.
+    long_polls_ended: AtomicBool,
+    closed: AtomicBool,
     hosts: Vec<Host>,
     health: Mutex<Hosts>,
     headers: HeaderMap,
@@ -72,6 +76,8 @@ impl Cluster {
         Ok(Cluster {
             agent: agent()?,
             patient_agent: agent()?,
+            long_polls_ended: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             health: Mutex::new(Hosts::new(hosts.len())),
             hosts,
             headers: headers::common(&settings.headers, product)?,
@@ -94,13 +100,20 @@ impl Cluster {
 
     /// Ends long polls; what else is under way ends by itself.
     pub(super) fn end_long_polls(&self) {
+        self.long_polls_ended.store(true, Ordering::Release);
         self.patient_agent.clone().shutdown();
     }
 
     /// Ends all requests, also those that other threads wait for; none is sent any more.
     pub(super) fn close(&self) {
         self.end_long_polls();
+        self.closed.store(true, Ordering::Release);
         self.agent.clone().shutdown();
+    }
+
+    fn is_ended_for(&self, request: &Request) -> bool {
+        let ended = if request.timeout.is_some() { &self.long_polls_ended } else { &self.closed };
+        ended.load(Ordering::Acquire)
     }
 
     /// See [`super::Client::send`]; an answer has at most `answer_bytes_max`, and each try is counted.
@@ -153,7 +166,7 @@ impl Cluster {
         let host = &self.hosts[place];
         let result = self.exchange(host, place, request, wait, answer_bytes_max);
         match &result {
-            Err(failure) if failure.of_host => {
+            Err(failure) if failure.of_host && !self.is_ended_for(request) => {
                 if let Some(aside) = self.health().failed(place, self.now()) {
                     // where there is only one, it is asked again all the same
                     let aside = match self.hosts.len() {

@@ -315,6 +315,7 @@ fn a_closed_client_ends_what_others_wait_for() {
         client.close();
         assert!(waiting.join().unwrap().is_err());
     });
+    assert!(client.is_reachable(), "it is not the host's fault");
     let error = error_of(&client, &get());
     assert!(matches!(error, SendError::NotReached { .. }), "{error}");
 }
