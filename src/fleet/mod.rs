@@ -55,7 +55,7 @@ use strikes::Strikes;
 pub type Hashing = foldhash::fast::FixedState;
 
 /// How long who comes before the first news of actions is held.
-const FIRST_NEWS_WAIT_MAX: Duration = Duration::from_secs(30);
+pub const FIRST_NEWS_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Cached `_seq_no`s of ack tokens (config.md, "Cache").
 const ACK_TOKENS_MAX: usize = 5_000;
 /// Inactive agents whose keys were seen to lately.
@@ -337,6 +337,11 @@ impl Fleet {
     /// Whether a document names an action beyond all that were told: our news lag, or it speaks of an index that is gone.
     pub fn is_beyond_news(&self, stored: i64) -> bool {
         self.told && stored > self.checkpoint
+    }
+
+    /// Whether the watch has told of actions yet; who is parked before is held for [`FIRST_NEWS_WAIT_MAX`] at most.
+    pub fn has_first_news(&self) -> bool {
+        self.told
     }
 
     /// Everything up to this `_seq_no` has been told; -1 at the start.

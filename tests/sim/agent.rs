@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use fleet_server::connection::ConnectionId;
+use fleet_server::fleet::FIRST_NEWS_WAIT_MAX;
 use serde_json::{Value, json};
 
 use crate::agenda::Happening;
@@ -251,6 +252,11 @@ impl Sim {
             body["poll_timeout"] = "3m".into();
             let jitter = self.settings.config.server.timeouts.checkin_jitter;
             shortest = Duration::from_secs(60).saturating_sub(jitter);
+        }
+        // the first news may come before it is parked, and then it is held for as long as it asked
+        if !self.server.fleet().has_first_news() {
+            let jitter = self.settings.config.server.timeouts.checkin_jitter;
+            shortest = shortest.min(FIRST_NEWS_WAIT_MAX.saturating_sub(jitter));
         }
         let check_in = CheckIn {
             token_seq_no: agent.token_seq_no,
