@@ -81,11 +81,13 @@ fn hosts(section: &mut Section<'_, '_>) -> Vec<String> {
     variable.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect()
 }
 
-/// `https://apm` of `https://user:password@apm`.
+/// `https://apm/path` of `https://user:password@apm/path`.
 fn without_user(host: &str) -> String {
-    let (scheme, rest) = host.split_once("://").unwrap_or(("", host));
-    let address = rest.rsplit_once('@').map_or(rest, |(_, address)| address);
-    if scheme.is_empty() { address.to_owned() } else { format!("{scheme}://{address}") }
+    let start = host.find("://").map_or(0, |colon| colon + "://".len());
+    let (scheme, rest) = host.split_at(start);
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let address = authority.rsplit_once('@').map_or(authority, |(_, address)| address);
+    format!("{scheme}{address}{path}")
 }
 
 fn global_labels(section: &mut Section<'_, '_>) -> Vec<(String, String)> {

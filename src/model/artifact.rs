@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::file::{hex, sha256};
+
 /// Hexadecimal digits of a SHA-256.
 pub const SHA256_DIGITS: usize = 64;
 

@@ -77,9 +77,10 @@ pub enum Operation {
         /// What changes.
         patch: Patch,
     },
-    /// A check-in's fields; `last_checkin` never goes back, but from where only a clock that was ahead can have put it. Where other servers write too, nothing at all if the stored
-    /// `last_checkin` is newer than `at`: theirs was later. A store of our own has seen check-ins in their order, and a wall
-    /// clock that was set back must not lose one. `Answer::Done`, also if there is no such agent.
+    /// A check-in's fields; `last_checkin` never goes back, but from where only a clock that was ahead can have put it. Where
+    /// other servers write too, nothing at all if the stored `last_checkin` is newer than `at`: theirs was later. A store of
+    /// our own has seen check-ins in their order, and a wall clock that was set back must not lose one. `Answer::Done`, also if
+    /// there is no such agent.
     CheckIn {
         /// The agent's id.
         agent: String,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::proxy::{Fault, Proxy};
 use crate::site::{Site, actions, are_parked, ask, park, parked, patient, runs, token};
-use crate::support::{Agent, Connection, Response, Server, event, eventually};
+use crate::support::{Agent, Connection, Request, Response, Server, event, eventually};
 
 const AGENTS: usize = 200;
 /// Clients at work at once.
@@ -200,21 +200,33 @@ fn second() -> i64 {
     fleet_server::reactor::Clock::start().now().wall.0 / 1000
 }
 
-#[test]
-fn a_check_in_that_is_written_late_does_not_overwrite_a_newer_one() {
-    let Some(cluster) = Cluster::shared() else { return };
+/// Two servers, the first behind a proxy, and an agent.
+fn behind_a_proxy(cluster: &Cluster) -> (Site<'_>, Proxy, [Server; 2], Vec<Agent>) {
     let site = Site::new(cluster);
     let proxy = Proxy::before(cluster.url());
     let servers = [site.serve_with(site.options(proxy.url())), site.serve()];
     let agents = site.settled(&servers[0], 1);
-    let agent = &agents[0];
-    let said = |message: &str| json!({"status": "online", "message": message});
+    (site, proxy, servers, agents)
+}
+
+/// A check-in whose writes are held up by the proxy; what comes from now on is of a later second.
+fn held_up(proxy: &Proxy, server: &Server, check_in: &Request) -> Connection {
     proxy.fail("/_bulk", Fault::Hold);
-    let mut late = patient(servers[0].port).unwrap();
-    late.send(agent.check_in(&said("older")).bytes());
+    let mut late = patient(server.port).unwrap();
+    late.send(check_in.bytes());
     proxy.wait_for_victims(1);
     let older = second();
     eventually("the next second begins", || (second() > older).then_some(()));
+    late
+}
+
+#[test]
+fn a_check_in_that_is_written_late_does_not_overwrite_a_newer_one() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (site, proxy, servers, agents) = behind_a_proxy(cluster);
+    let agent = &agents[0];
+    let said = |message: &str| json!({"status": "online", "message": message});
+    let late = held_up(&proxy, &servers[0], &agent.check_in(&said("older")));
     let newer = park(&servers[1], &agents, &said("newer"));
     assert_eq!(site.document(agent)["last_checkin_message"], "newer");
     proxy.heal();
@@ -227,10 +239,7 @@ fn a_check_in_that_is_written_late_does_not_overwrite_a_newer_one() {
 #[test]
 fn upgrade_details_that_are_written_late_do_not_overwrite_newer_ones() {
     let Some(cluster) = Cluster::shared() else { return };
-    let site = Site::new(cluster);
-    let proxy = Proxy::before(cluster.url());
-    let servers = [site.serve_with(site.options(proxy.url())), site.serve()];
-    let agents = site.settled(&servers[0], 1);
+    let (site, proxy, servers, agents) = behind_a_proxy(cluster);
     let agent = &agents[0];
     site.act("upgrade", &agents);
     let said = |state: &str| {
@@ -241,12 +250,7 @@ fn upgrade_details_that_are_written_late_do_not_overwrite_newer_ones() {
     eventually("the action is found", || {
         ask(&servers[1], &agent.acks(&[event("upgrade", agent)])).status.eq(&200).then_some(())
     });
-    proxy.fail("/_bulk", Fault::Hold);
-    let mut late = patient(servers[0].port).unwrap();
-    late.send(agent.check_in(&said("UPG_REQUESTED")).bytes());
-    proxy.wait_for_victims(1);
-    let older = second();
-    eventually("the next second begins", || (second() > older).then_some(()));
+    let mut late = held_up(&proxy, &servers[0], &agent.check_in(&said("UPG_REQUESTED")));
     let mut newer = patient(servers[1].port).unwrap();
     newer.send(agent.check_in(&said("UPG_REPLACING")).bytes());
     let state = || site.document(agent)["upgrade_details"]["state"].as_str().map(str::to_owned);

@@ -17,7 +17,7 @@ pub(super) fn item(agent: &Agent, status: AgentStatus) -> Raw {
         kind: &agent.kind,
         policy_id: &agent.policy_id,
         policy_revision: agent.policy_revision_idx,
-        agent: agent.agent.as_ref(),
+        agent: agent.agent.clone().map(readable_info),
         enrolled_at: agent.enrolled_at.as_deref(),
         last_checkin: agent.last_checkin.as_deref(),
         last_checkin_status: agent.last_checkin_status.as_deref(),
@@ -50,6 +50,11 @@ fn readable(stored: Option<&Raw>) -> Option<&Raw> {
     stored.filter(|stored| read_whole(stored).is_ok())
 }
 
+fn readable_info(mut stored: AgentInfo) -> AgentInfo {
+    stored.others.retain(|_, value| read_whole(value).is_ok());
+    stored
+}
+
 #[derive(Serialize)]
 struct AgentItem<'a> {
     id: &'a str,
@@ -59,7 +64,7 @@ struct AgentItem<'a> {
     kind: &'a str,
     policy_id: &'a str,
     policy_revision: i64,
-    agent: Option<&'a AgentInfo>,
+    agent: Option<AgentInfo>,
     enrolled_at: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_checkin: Option<&'a str>,
@@ -114,10 +119,11 @@ mod tests {
     #[test]
     fn what_nobody_can_read_is_left_out() {
         let stored = br#"{"active":true,"tags":["t"],"local_metadata":{"a":1e400},"components":["\ud800"],
-            "user_provided_metadata":{"b":1}}"#;
+            "user_provided_metadata":{"b":1},"agent":{"id":"a","type":"t","odd":-1e400}}"#;
         let agent = Agent::read("a", stored).unwrap();
         let item: Value = serde_json::from_str(item(&agent, AgentStatus::Online).get()).unwrap();
         assert_eq!((&item["tags"][0], &item["user_provided_metadata"]["b"]), (&"t".into(), &1.into()));
+        assert_eq!(item["agent"], serde_json::json!({"id": "a", "version": "", "type": "t"}));
         assert!(item.get("local_metadata").is_none() && item.get("components").is_none());
     }
 }
