@@ -44,7 +44,7 @@ pub enum ServeError {
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     /// The settings of the cluster.
-    #[error("output.elasticsearch: {0}")]
+    #[error(transparent)]
     Elasticsearch(#[from] ElasticError),
     /// Our own CA or certificate.
     #[error(transparent)]
@@ -264,6 +264,10 @@ fn greet(config: &Config, reactor: &mut Reactor, own: Option<&OwnCertificates>, 
     let mut text =
         format!("\nFleet Server is ready.\n\n  address      {url}\n  token        {}\n", token.api_key);
     let mut enroll = format!("elastic-agent enroll --url={url} --enrollment-token={}", token.api_key);
+    if url.starts_with("http:") {
+        // the agent refuses to send its token in the clear unless it is told to
+        enroll += " --insecure";
+    }
     if let Some(own) = own {
         let authority = absolute(&own.ca);
         text += &format!("  CA           {authority}\n  fingerprint  {}\n", own.fingerprint);

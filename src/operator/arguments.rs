@@ -29,7 +29,7 @@ pub struct Arguments {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Options {
     /// The configuration file; without it ./fleet-server.yml is read if it is there.
-    #[arg(short = 'c', value_name = "FILE")]
+    #[arg(short = 'c', long = "config", value_name = "FILE")]
     pub configuration: Option<PathBuf>,
     /// A setting over the file's, such as path.data=/var/lib/fleet-server. May be repeated.
     #[arg(short = 'E', value_name = "KEY=VALUE")]
@@ -380,6 +380,14 @@ mod tests {
         assert_eq!(arguments.host_names, ["x", "y"]);
         assert_eq!(arguments.options.settings, ["a=1", "b=2"]);
         assert_eq!(arguments.options.configuration, Some("f.yml".into()));
+    }
+
+    #[test]
+    fn the_configuration_file_has_a_short_and_a_long_option() {
+        for line in ["-c f.yml", "-c=f.yml", "--config f.yml", "--config=f.yml", "status --config f.yml"] {
+            let options = read(line).unwrap_or_else(|error| panic!("{line}: {error}")).options;
+            assert_eq!(options.configuration, Some("f.yml".into()), "{line}");
+        }
     }
 
     #[test]

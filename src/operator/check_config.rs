@@ -10,8 +10,9 @@ use super::arguments::Options;
 use super::configuration;
 use super::failure::{FAILURE, Failure};
 use super::output::Output;
-use crate::config::{self, Loaded};
+use crate::config::{self, Loaded, Store};
 use crate::reactor::tls::Certificates;
+use crate::store::Elastic;
 
 /// Prints the configuration in effect with secrets redacted; warnings and errors go to standard error.
 pub(super) fn run<W: Write>(options: &Options, output: &mut Output<W>) -> Result<ExitCode, Failure> {
@@ -47,7 +48,10 @@ fn check(options: &Options) -> Report {
             source: loaded.source.as_ref().map(|source| source.display().to_string()),
             config: serde_json::from_str(&config::redacted(&loaded)).ok(),
             warnings: loaded.warnings.iter().map(ToString::to_string).collect(),
-            errors: certificates(&loaded).into_iter().chain(socket(&loaded)).collect(),
+            errors: [certificates(&loaded), cluster(&loaded), socket(&loaded)]
+                .into_iter()
+                .flatten()
+                .collect(),
         },
         Err(errors) => Report {
             source: None,
@@ -62,6 +66,12 @@ fn check(options: &Options) -> Report {
 fn certificates(loaded: &Loaded) -> Option<String> {
     let tls = loaded.config.server.tls.clone()?;
     Certificates::read(tls).err().map(|error| format!("inputs.0.server.ssl: {error}"))
+}
+
+/// What is wrong with the settings of the cluster and the files that they name.
+fn cluster(loaded: &Loaded) -> Option<String> {
+    let Store::Elasticsearch(settings) = &loaded.config.store else { return None };
+    Elastic::check(settings).err().map(|error| error.to_string())
 }
 
 /// What is wrong with the path of the admin socket.

@@ -47,7 +47,7 @@ pub(super) enum Unusable {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Own(#[from] OwnError),
-    #[error("output.elasticsearch: {0}")]
+    #[error(transparent)]
     Elasticsearch(#[from] ElasticError),
     #[error("logging: {0}")]
     Log(#[from] io::Error),

@@ -279,6 +279,18 @@ fn check_config_tells_what_is_wrong() {
     let (code, stdout, stderr) = run(&["check-config", "-E", "inputs.0.server.port=65536"]);
     assert_eq!(code, Some(1));
     assert!(format!("{stdout}{stderr}").contains("port"), "{stdout}{stderr}");
+    let cluster = ["check-config", "-E", "output.elasticsearch.hosts=https://es"];
+    for (wrong, told) in [
+        (
+            "output.elasticsearch.ssl.certificate_authorities=nowhere.crt",
+            "output.elasticsearch.ssl: cannot read",
+        ),
+        ("output.elasticsearch.proxy_url=ftp://proxy", "output.elasticsearch.proxy_url"),
+    ] {
+        let (code, _, stderr) = run(&[&cluster[..], &["-E", wrong]].concat());
+        assert_eq!(code, Some(1), "{wrong}: {stderr}");
+        assert!(stderr.contains(told), "{wrong}: {stderr}");
+    }
     let long = format!("path.data={}", "x".repeat(120));
     let (code, _, stderr) = run(&["check-config", "-E", &long]);
     assert_eq!(code, Some(1));

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::support::Server;
+use crate::support::{Options, Server};
 
 #[test]
 fn a_second_start_prints_no_token() {
@@ -30,6 +30,16 @@ fn the_first_start_says_all_that_an_operator_needs() {
         assert!(printed.contains(part), "{part} is not in:\n{printed}");
     }
     assert!(!log.contains(&token), "the token is in the log");
+}
+
+#[test]
+fn the_line_that_enrols_over_plain_http_says_that_it_may() {
+    let server = Server::with(Options::plain());
+    let enroll = format!("--enrollment-token={} --insecure\n", server.token());
+    let mut process = server.process;
+    process.signal(Signal::TERM);
+    process.wait();
+    assert!(process.stdout.whole().contains(&enroll), "{}", process.stdout.text());
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub(in crate::store::elastic) enum ClientError {
         key: &'static str,
     },
     /// The `ssl` section cannot be used.
-    #[error("output.elasticsearch: {0}")]
+    #[error("output.elasticsearch.ssl: {0}")]
     Tls(#[from] TlsError),
 }
 
