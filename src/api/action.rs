@@ -74,13 +74,13 @@ fn message(agent: &str, action: &Action, data: Value) -> Value {
     message
 }
 
-/// When this agent starts: with a rollout duration d, agent i of n starts d*i/n later. `None` without a start time or for
-/// one that cannot be read and had to be moved.
+/// When this agent starts, in whole seconds: with a rollout duration d, agent i of n starts d*i/n later. `None` without a
+/// start time or for one that cannot be read, be it moved or not.
 fn start_time(agent: &str, action: &Action) -> Option<String> {
-    if action.start_time.is_empty() || action.rollout_duration_seconds <= 0 {
-        return Some(action.start_time.clone());
-    }
     let start = Timestamp::parse(&action.start_time)?;
+    if action.rollout_duration_seconds <= 0 {
+        return Some(start.rfc3339());
+    }
     let (place, of) = action.place_of(agent)?;
     let seconds = i128::from(action.rollout_duration_seconds) * place as i128 / of.max(1) as i128;
     Some(start.plus(Duration::from_secs(u64::try_from(seconds).ok()?)).rfc3339())

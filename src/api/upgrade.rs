@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::ApiError;
 use crate::model::raw::{self, Raw};
+use crate::time::Timestamp;
 
 /// Upgrade details that may be stored.
 #[derive(Debug)]
@@ -54,7 +55,10 @@ fn metadata(state: &str, metadata: Option<&Value>) -> Result<Option<Value>, ApiE
         }
         "UPG_SCHEDULED" => {
             let metadata = object(state, metadata)?;
-            Ok(Some(json!({ "scheduled_at": required(metadata, "scheduled_at")? })))
+            required(metadata, "scheduled_at")?;
+            let mut kept = Map::new();
+            keep_time(metadata, "scheduled_at", &mut kept)?;
+            Ok(Some(kept.into()))
         }
         "UPG_DOWNLOADING" if metadata.is_some() => downloading(object(state, metadata)?).map(Some),
         _ => Ok(metadata.cloned()),
@@ -85,7 +89,7 @@ fn downloading(metadata: &Map<String, Value>) -> Result<Value, ApiError> {
         }
     }
     keep_text(metadata, "retry_error_msg", &mut kept)?;
-    keep_text(metadata, "retry_until", &mut kept)?;
+    keep_time(metadata, "retry_until", &mut kept)?;
     Ok(kept.into())
 }
 
@@ -112,6 +116,16 @@ fn keep_text(from: &Map<String, Value>, key: &str, kept: &mut Map<String, Value>
         Some(_) => return Err(ApiError::bad(format!("upgrade_details.metadata.{key}: not a text"))),
     }
     Ok(())
+}
+
+/// As sent. An index where Kibana keeps it as a date refuses the whole document for one that is none.
+fn keep_time(from: &Map<String, Value>, key: &str, kept: &mut Map<String, Value>) -> Result<(), ApiError> {
+    keep_text(from, key, kept)?;
+    let time = kept.get(key).and_then(Value::as_str);
+    match time.is_none_or(|time| Timestamp::parse(time).is_some()) {
+        true => Ok(()),
+        false => Err(ApiError::bad(format!("upgrade_details.metadata.{key}: not an RFC 3339 time"))),
+    }
 }
 
 /// Bytes per second of a text like `1.5MBps` (SI prefixes).
@@ -151,6 +165,23 @@ mod tests {
         assert!(
             read(r#"{"state":"UPG_SCHEDULED","metadata":{"scheduled_at":"2026-01-01T00:00:00Z"}}"#).is_ok()
         );
+    }
+
+    #[test]
+    fn times_are_times() {
+        let of = |state: &str, key: &str, time: &str| {
+            read(&format!(r#"{{"state":"{state}","metadata":{{"{key}":"{time}"}}}}"#))
+        };
+        for time in ["soon", "2026-13-01T00:00:00Z", "1770000000"] {
+            assert!(of("UPG_SCHEDULED", "scheduled_at", time).is_err(), "{time}");
+            assert!(of("UPG_DOWNLOADING", "retry_until", time).is_err(), "{time}");
+        }
+        for time in ["2026-01-01T00:00:00.123456789+02:00", "2026-01-01T00:00:00Z"] {
+            let kept = of("UPG_SCHEDULED", "scheduled_at", time).unwrap();
+            assert_eq!(kept["metadata"], json!({"scheduled_at": time}));
+            let kept = of("UPG_DOWNLOADING", "retry_until", time).unwrap();
+            assert_eq!(kept["metadata"]["retry_until"], time);
+        }
     }
 
     #[test]

@@ -116,3 +116,16 @@ fn an_answer_without_actions_has_no_such_field() {
     let answer: Value = serde_json::from_str(&answer(Delivery::default())).unwrap();
     assert_eq!(answer, json!({"action":"checkin","ack_token":""}));
 }
+
+#[test]
+fn a_start_time_without_a_rollout_has_whole_seconds_and_is_left_out_if_it_cannot_be_read() {
+    let start_of = |start_time: &str| {
+        let json = format!(
+            r#"{{"action_id":"u","type":"UPGRADE","data":{{"version":"9"}},"start_time":"{start_time}"}}"#
+        );
+        let action = Arc::new(Action::read("d", 1, json.as_bytes()).unwrap());
+        deliver("x", &[action]).actions[0].get("start_time").cloned()
+    };
+    assert_eq!(start_of("2026-01-01T02:00:00.500+02:00"), Some(json!("2026-01-01T00:00:00Z")));
+    assert_eq!((start_of("soon"), start_of("")), (None, None));
+}

@@ -25,18 +25,27 @@ const TOKENS_MAX: usize = 10_000;
 pub(super) fn by_key(key_id: &str) -> Search {
     let body = json!({
         "query": all_of(&[term("api_key_id", key_id)]),
-        // should there be several, an active one
+        // active ones first: two of them are none
         "sort": [{"active": {"order": "desc", "unmapped_type": "boolean"}}],
-        "size": 1,
+        "size": 2,
         "track_total_hits": false,
     });
     Search::new(Index::Tokens, body)
 }
 
-/// The token in what a search found.
+/// The token in what a search found; none where the key stands for several, since nobody knows which.
 pub(super) fn found(found: Found) -> StoreResult {
-    let token = found.hits.first().map(read).transpose().map_err(|error| unreadable(&error))?;
-    Ok(Answer::Token(token.map(Box::new)))
+    let tokens: Result<Vec<EnrollmentToken>, _> = found.hits.iter().map(read).collect();
+    let mut tokens = tokens.map_err(|error| unreadable(&error))?;
+    if let [first, second] = &tokens[..]
+        && first.active
+        && second.active
+    {
+        ::log::warn!("fleet.apikey.id" = first.api_key_id.as_str(); "a key of several active enrollment tokens enrols nobody");
+        return Ok(Answer::Token(None));
+    }
+    tokens.truncate(1);
+    Ok(Answer::Token(tokens.pop().map(Box::new)))
 }
 
 fn read(hit: &Hit) -> Result<EnrollmentToken, serde_json::Error> {

@@ -109,6 +109,21 @@ fn a_search_for_actions_waits_for_its_checkpoint_where_the_cluster_can() {
 }
 
 #[test]
+fn a_key_of_two_active_enrollment_tokens_stands_for_none() {
+    let token = |active: bool, policy: &str| json!({"_id": policy, "_source": {"api_key_id": "k", "active": active, "policy_id": policy}});
+    let policy_of = |hits: Value| {
+        let cluster = searching(move |_| search_answer(&hits));
+        match one(&store(&cluster), Operation::TokenByKey("k".into())) {
+            Ok(Answer::Token(token)) => token.map(|token| token.policy_id),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(policy_of(json!([token(true, "p"), token(true, "q")])), None);
+    assert_eq!(policy_of(json!([token(true, "p"), token(false, "q")])).as_deref(), Some("p"));
+    assert_eq!(policy_of(json!([])), None);
+}
+
+#[test]
 fn a_search_without_a_bound_waits_for_nothing_and_follows_a_refresh() {
     let cluster = searching(|_| search_answer(&json!([])));
     // before the first news of the watch
