@@ -75,6 +75,9 @@ fn where_kibana_lives_a_policy_is_applied_only_by_force() {
     let (status, answer) = cluster.admin("PUT", index, &Value::Null);
     assert_eq!(status, 200, "{answer}");
     let server = installation.start();
+    // made before anybody writes an action: Kibana, where the cluster has no definition of its indices
+    let (_, mapping) = cluster.admin("GET", "/.fleet-actions/_mapping", &Value::Null);
+    assert_eq!(mapping[".fleet-actions"]["mappings"]["properties"]["agents"]["type"], "keyword", "{mapping}");
     let policy = with_output(&json!({ "type": "elasticsearch", "api_key": "own:key" }));
     let refused = apply(&server, &policy, &[]).unwrap_err();
     let forced = apply(&server, &policy, &["--force"]);

@@ -139,7 +139,8 @@ pub(super) fn is_elasticsearchs(response: &Response) -> bool {
         .is_ok_and(|fields| !fields.is_empty())
 }
 
-fn once_on(client: &Client, request: &Request) -> Single<Vec<u8>> {
+/// The body of a 2xx answer of any cluster to a request that is sent once.
+pub(super) fn once_on(client: &Client, request: &Request) -> Single<Vec<u8>> {
     let response = response_of(client, request)?;
     if (200..300).contains(&response.status) {
         return Ok(response.body);

@@ -109,24 +109,29 @@ impl Elastic {
 
     /// Makes an index of this name, unless there is one.
     pub(super) fn make_named(&self, name: &str, definition: &serde_json::Value) -> Result<(), StoreError> {
-        match self.call(&json("PUT", format!("/{name}"), definition)) {
-            Ok(_) => {
-                ::log::info!("the index {name} was made");
-                Ok(())
-            }
-            Err(StoreError::Failed { status: 400, reason }) if reason.starts_with(EXISTS) => Ok(()),
-            // an alias has the name, or a template makes it a data stream
-            Err(StoreError::Failed { status: 400, reason }) => {
-                ::log::warn!("the index {name} is not ours to make: {reason}");
-                Ok(())
-            }
-            Err(StoreError::Failed { status: 403, reason }) => {
-                ::log::error!(
-                    "the index {name} is missing or not ours, and the service token may not make it: {reason}"
-                );
-                Ok(())
-            }
-            Err(error) => Err(error),
+        is_made(name, self.call(&json("PUT", format!("/{name}"), definition)).map(drop))
+    }
+}
+
+/// What came of the making of an index: one that is there already or that we may not make is used as it is.
+pub(super) fn is_made(name: &str, made: Result<(), StoreError>) -> Result<(), StoreError> {
+    match made {
+        Ok(()) => {
+            ::log::info!("the index {name} was made");
+            Ok(())
         }
+        Err(StoreError::Failed { status: 400, reason }) if reason.starts_with(EXISTS) => Ok(()),
+        // an alias has the name, or a template makes it a data stream
+        Err(StoreError::Failed { status: 400, reason }) => {
+            ::log::warn!("the index {name} is not ours to make: {reason}");
+            Ok(())
+        }
+        Err(StoreError::Failed { status: 403, reason }) => {
+            ::log::error!(
+                "the index {name} is missing or not ours, and the service token may not make it: {reason}"
+            );
+            Ok(())
+        }
+        Err(error) => Err(error),
     }
 }

@@ -7,6 +7,7 @@
 mod actions;
 mod answers;
 mod feed;
+mod founder;
 mod herald;
 mod looks;
 mod policies;
@@ -24,6 +25,7 @@ use std::time::Duration;
 
 use self::actions::Actions;
 use self::feed::{Feed, Source, Unread};
+use self::founder::Founder;
 use self::herald::Herald;
 use self::looks::Looks;
 use self::policies::Policies;
@@ -107,9 +109,11 @@ impl Elastic {
             progress: Progress::new(Duration::ZERO),
             queue: Arc::clone(queue),
             herald: None,
+            founder: None,
         };
         let herald = Some(Herald::new(Arc::clone(&self.client), !self.indices.are_own()));
-        let policies = Follower { herald, ..follower(Index::Policies) };
+        let founder = Some(Founder::new(Arc::clone(&self.client), self.indices.clone()));
+        let policies = Follower { herald, founder, ..follower(Index::Policies) };
         policies.start("watch-policies", Policies::default())?;
         follower(Index::Actions).start("watch-actions", Actions::default())?;
         Ok(ElasticWatch { queue: Arc::clone(queue) })
@@ -146,6 +150,8 @@ struct Follower {
     queue: Arc<Queue>,
     /// What one of the followers tells of the cluster beside its index.
     herald: Option<Herald>,
+    /// What makes the indices that others write to, beside one of the followers.
+    founder: Option<Founder>,
 }
 
 impl Follower {
@@ -195,6 +201,9 @@ impl Follower {
             }
         }
         self.queue.health(self.index, self.progress.trouble());
+        if let (Some(founder), Some(module)) = (&mut self.founder, self.progress.module_found()) {
+            founder.go_on(module);
+        }
         if let (Some(herald), Some(module)) = (&mut self.herald, self.progress.module_found())
             && !herald.tell(module, &self.queue)
         {

@@ -2,6 +2,7 @@
 //! routes.
 
 mod actions;
+mod founder;
 mod herald;
 mod policies;
 #[path = "../../../../../tests/elastic/stand_in.rs"]
