@@ -85,6 +85,8 @@ pub enum ApiError {
     StoreUnavailable,
     /// No such path.
     NotFound,
+    /// No revision of the agent's policy can be delivered.
+    PolicyUndeliverable,
     /// A bug of ours; says no more.
     Internal,
 }
@@ -133,6 +135,11 @@ impl ApiError {
                 (503, "ServiceUnavailable", "Fleet server unable to communicate with its store")
             }
             Self::NotFound => (404, "NotFound", "not found"),
+            Self::PolicyUndeliverable => (
+                500,
+                "InternalServerError",
+                "the agent's policy cannot be delivered: the server's log says why",
+            ),
             Self::Internal => (500, "InternalServerError", "the server has met an error of its own"),
             Self::File(error) => {
                 let (status, name, message) = error.row();

@@ -13,6 +13,7 @@ pub mod lot;
 pub mod output_keys;
 pub mod own_policy;
 pub mod policies;
+mod publishing;
 pub mod queue;
 pub mod render;
 pub mod strikes;
@@ -48,7 +49,6 @@ use output_keys::OutputKeys;
 use own_policy::OwnPolicy;
 use policies::Policies;
 use queue::ServingQueue;
-use render::Revision;
 use strikes::Strikes;
 
 /// How tables keyed by ids from outside hash them: by a seed that nobody outside knows.
@@ -266,38 +266,13 @@ impl Fleet {
             self.action_queue.append([id]);
         }
         let policy_id = seat.policy_id.clone();
-        let newest = self.policies.newest(&policy_id).map(|revision| revision.revision_idx);
-        if newest.is_some_and(|newest| self.lot.mark_seat(id, newest))
+        let below = self.policies.answers_below(&policy_id);
+        if below.is_some_and(|below| self.lot.mark_seat(id, below))
             || self.lot.get(id).is_some_and(|seat| seat.is_marked())
         {
             self.rollout.append([id]);
         }
         true
-    }
-
-    /// A new revision is there to be delivered: whoever waits for one is queued, in order of arrival.
-    pub fn publish(&mut self, revision: Arc<Revision>) {
-        /// Its agents are served before others (checkin.md, "Policy delivery").
-        const FIRST_SERVED: &str = "policy-elastic-agent-on-cloud";
-        let (policy_id, revision_idx) = (revision.policy_id.clone(), revision.revision_idx);
-        let first = self.policies.newest(&policy_id).is_none();
-        let offers = revision.offer.is_some();
-        if !self.policies.publish(revision) {
-            return;
-        }
-        if offers {
-            self.collectors.offer(&policy_id);
-        }
-        if first {
-            // who came before any revision was known and reports a newer one has none that there is
-            self.lot.forget_revisions_above(&policy_id, revision_idx);
-        }
-        let seats = self.lot.mark_policy(&policy_id, revision_idx);
-        if &*policy_id == FIRST_SERVED {
-            self.rollout.prepend(seats);
-        } else {
-            self.rollout.append(seats);
-        }
     }
 
     /// New actions: into the seats of the agents concerned, and those are queued.

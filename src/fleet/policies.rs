@@ -36,6 +36,8 @@ struct Known {
     heard_idx: i64,
     /// The highest that can be delivered.
     revision: Option<Arc<Revision>>,
+    /// There is none, and the highest heard of cannot be.
+    fails: bool,
     /// Deliveries of its revisions.
     delivered: u64,
 }
@@ -46,6 +48,7 @@ impl Policies {
         let known = self.known.entry(Arc::from(policy_id)).or_default();
         let newer = revision_idx > known.heard_idx;
         known.heard_idx = known.heard_idx.max(revision_idx);
+        known.fails &= !newer;
         newer
     }
 
@@ -63,8 +66,30 @@ impl Policies {
                 **id != *revision.policy_id || late.policy.revision_idx > revision.revision_idx
             });
             known.revision = Some(revision);
+            known.fails = false;
         }
         newer
+    }
+
+    /// A revision cannot be delivered, now or later; true if that leaves its policy with none that can be.
+    pub fn fail(&mut self, policy_id: &str, revision_idx: i64) -> bool {
+        let Some(known) = self.known.get_mut(policy_id) else { return false };
+        known.fails = known.revision.is_none() && known.heard_idx == revision_idx;
+        known.fails
+    }
+
+    /// Whether there is no revision of the policy that can be delivered, nor one on its way.
+    pub fn fails(&self, policy_id: &str) -> bool {
+        self.known.get(policy_id).is_some_and(|known| known.fails)
+    }
+
+    /// Agents on the policy whose revision is below this are to be answered; none while there is nothing to say.
+    pub fn answers_below(&self, policy_id: &str) -> Option<i64> {
+        match self.newest(policy_id) {
+            Some(revision) => Some(revision.revision_idx),
+            // who has any revision runs on that
+            None => self.fails(policy_id).then_some(1),
+        }
     }
 
     /// Forgets a deleted policy. Its agents stay parked.

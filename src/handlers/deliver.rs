@@ -111,8 +111,13 @@ fn step(fleet: &mut Fleet, id: SeatId, known: &Known, now: Now) -> Step {
     let revision_idx = seat.revision_idx;
     let newest = fleet.policies.newest(&seat.policy_id);
     let Some(revision) = newest.filter(|revision| revision.revision_idx > revision_idx).cloned() else {
+        let has_none_to_get = revision_idx == 0 && fleet.policies.fails(&seat.policy_id);
         fleet.lot.leave(id);
-        return Step::Respond(empty());
+        return Step::Respond(if has_none_to_get {
+            ApiError::PolicyUndeliverable.response()
+        } else {
+            empty()
+        });
     };
     let Some(keys) = keys_of(fleet, &agent, &revision, known, now) else {
         let wanted = KeysWanted { agent: agent.as_ref().into(), needs: revision.needs.clone(), at: now.wall };

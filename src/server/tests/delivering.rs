@@ -130,6 +130,30 @@ fn a_policy_without_outputs_harms_no_other_and_keeps_its_last_good_revision() {
 }
 
 #[test]
+fn only_agents_without_any_revision_are_told_that_their_policy_cannot_be_delivered() {
+    let (mut world, _) = World::with_policy();
+    let token = world.token("bad");
+    let (fresh, other) = (world.enroll(&token), world.enroll(&token));
+    let early = world.check_in(&fresh);
+    let running = json!({"agent_policy_id": "bad", "policy_revision_idx": 1});
+    let settled = world.check_in_with(&other, running.clone());
+    let mut bad = revision("bad", 2);
+    bad.data = raw(&json!({"id": "bad", "outputs": {}}));
+    world.tell_news(Changes::Policies(vec![bad.into()]));
+    let answer = world.answer(early);
+    assert_eq!((answer.status, answer.body["error"].as_str()), (500, Some("InternalServerError")));
+    let late = world.check_in(&fresh);
+    assert_eq!(world.answer(late).status, 500);
+    assert!(world.read(settled).is_none(), "it runs on the revision it has");
+    let again = world.check_in_with(&other, running);
+    assert!(world.answer(settled).action_ids().is_empty() && world.read(again).is_none());
+    world.tell_news(Changes::Policies(vec![revision("bad", 3).into()]));
+    assert_eq!(world.answer(again).action_ids(), ["policy:bad:3"]);
+    let late = world.check_in(&fresh);
+    assert_eq!(world.answer(late).action_ids(), ["policy:bad:3"]);
+}
+
+#[test]
 fn agents_of_a_deleted_policy_stay_parked() {
     let (mut world, agent) = World::with_agent();
     let connection = world.check_in(&agent);
