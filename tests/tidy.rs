@@ -1,6 +1,8 @@
 //! The rules of CONTRIBUTING.md as a test: reads the tree and names file, line and rule of what breaks one. Beside each
 //! rule a test that it can fail.
 
+#[path = "tidy/bounds.rs"]
+mod bounds;
 #[path = "tidy/documents.rs"]
 mod documents;
 #[path = "tidy/source.rs"]
@@ -30,6 +32,16 @@ const CLOCK_READERS: &[&str] = &[
 /// the one that talks to the agent that runs us.
 const THREAD_MAKERS: &[&str] =
     &["src/store/pool", "src/store/elastic/watch/", "src/log/", "src/serve", "src/agent_mode/client"];
+
+/// Where the system is asked for randomness: everywhere else it comes in as an argument.
+const ENTROPY_READERS: &[&str] = &[
+    // the core's seed
+    "src/serve.rs",
+    // keys and ids are made where they are stored
+    "src/store/keys.rs",
+    // the spread of waits, on which nothing depends
+    "src/store/elastic/patience.rs",
+];
 
 /// What may not stand in `src/`, and what to do instead.
 const BANNED: &[(&str, &str)] = &[
@@ -330,6 +342,13 @@ fn only_the_client_of_the_agent_knows_an_async_runtime() {
 fn only_the_reactor_reads_the_clock() {
     let needles = ["Instant::now", "SystemTime::now", "now_utc()", ".elapsed()"];
     hold("time comes in as an argument", known_anywhere_outside(&needles, CLOCK_READERS));
+}
+
+#[test]
+fn randomness_comes_in_where_the_layout_says() {
+    let needles =
+        ["getrandom::", "use getrandom", "rand::rng()", "OsRng", "SysRng", "Uuid::new_v", "RandomState"];
+    hold("randomness comes in as an argument", known_anywhere_outside(&needles, ENTROPY_READERS));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The doors: the external and internal TCP listeners and the operator's Unix socket.
+//! The doors: the external and internal TCP listeners, the operator's Unix socket, and where metrics are shown.
 
 use std::fs;
 use std::io;

@@ -86,8 +86,8 @@ pub enum Effect {
     Close {
         /// Which one.
         connection: ConnectionId,
-        /// Shut our sending side, then read and drop what still comes, for at most 2 s and 256 KiB, so that the answer is not lost to
-        /// a reset.
+        /// Shut our sending side, then read and drop what still comes, as far as the reactor's bounds go, so that the answer is not
+        /// lost to a reset.
         lingering: bool,
     },
     /// Run this in the store.

@@ -1,4 +1,4 @@
-//! API keys of our own stores: made from random bytes passed in, kept as a salted hash, compared in constant time.
+//! API keys of our own stores: made from random bytes, kept as a salted hash, compared in constant time.
 //! A slow hash would protect guessable secrets; these have 192 random bits.
 
 use base64::Engine;
@@ -6,6 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::StoreError;
 use crate::model::ApiKey;
 
 const ID_BYTES: usize = 16;
@@ -14,6 +15,14 @@ const SALT_BYTES: usize = 16;
 
 /// How many random bytes a key takes.
 pub(super) const RANDOM_BYTES: usize = ID_BYTES + SECRET_BYTES + SALT_BYTES;
+
+/// Random bytes of the system: for keys, and for ids that nobody gave.
+pub(super) fn random_bytes<const COUNT: usize>() -> Result<[u8; COUNT], StoreError> {
+    let mut random = [0; COUNT];
+    getrandom::fill(&mut random)
+        .map_err(|error| StoreError::Unavailable(format!("the system gives no random bytes: {error}")))?;
+    Ok(random)
+}
 
 /// What is kept of a key's secret part.
 pub(super) struct Sealed {

@@ -57,7 +57,7 @@ struct Shared {
     bells: [Condvar; Kind::COUNT],
 }
 
-/// Bounded by who submits: at most [`Store::workers`] batches of a lane, and the core's work in flight.
+/// Bounded by who submits: at most [`super::Lanes::workers`] batches of a lane, and the core's work in flight.
 #[derive(Default)]
 struct Queues {
     batches: [VecDeque<(u64, Vec<Operation>)>; Lane::ALL.len()],

@@ -11,8 +11,8 @@ use super::Elastic;
 use super::ask::plain;
 use super::bulk::{Item, Refresh};
 use super::client::{Client, Request};
-use super::own_keys::random_bytes;
 use crate::model::raw::raw;
+use crate::store::keys::random_bytes;
 use crate::store::{StoreError, documents};
 use crate::time::Timestamp;
 

@@ -46,7 +46,7 @@ impl Elastic {
 
     /// Makes a key.
     pub(super) fn make_own_key(&self) -> Result<ApiKey, StoreError> {
-        let (key, sealed) = keys::make(&random_bytes::<{ keys::RANDOM_BYTES }>()?);
+        let (key, sealed) = keys::make(&keys::random_bytes()?);
         let document = SealedKey { salt: STANDARD.encode(sealed.salt), hash: STANDARD.encode(sealed.hash) };
         self.ensure(Index::Keys)?;
         let item = Item::create(self.indices.name(Index::Keys), &key.id, raw(&document).get());
@@ -61,11 +61,4 @@ impl Elastic {
         let items: Vec<Item> = ids.iter().filter(|id| is_id(id)).map(|id| Item::delete(index, id)).collect();
         self.bulk(&items, Refresh::Later).into_iter().collect::<Result<Vec<_>, _>>().map(drop)
     }
-}
-
-/// Bytes of the system's entropy.
-pub(super) fn random_bytes<const COUNT: usize>() -> Result<[u8; COUNT], StoreError> {
-    let mut random = [0; COUNT];
-    getrandom::fill(&mut random).map_err(|error| StoreError::Unavailable(format!("no entropy: {error}")))?;
-    Ok(random)
 }

@@ -11,10 +11,10 @@ use super::failure::Trouble;
 use super::indices::Index;
 use super::keys::percent_encoded;
 use super::lookup::{Part, Wanted};
-use super::own_keys::random_bytes;
 use crate::config::Secret;
 use crate::model::raw::raw;
 use crate::model::{NewSecret, Secrets};
+use crate::store::keys::random_bytes;
 use crate::store::{StoreError, documents};
 
 const ROUTE: &str = "/_fleet/secret";

@@ -13,7 +13,7 @@ use super::lookup::{Part, Wanted};
 use super::script::{ACKNOWLEDGE, CHANGE, HEARTBEAT};
 use crate::model::raw::raw;
 use crate::model::{Action, ActionResult, Change, Patch};
-use crate::store::{Answer, Operation, StoreError, StoreResult, documents};
+use crate::store::{Answer, Operation, StoreError, StoreResult, documents, keys};
 use crate::time::Timestamp;
 
 /// What a time that is none is stored as: the result counts, whatever the agent's clock says.
@@ -144,10 +144,7 @@ impl Elastic {
     }
 
     fn action(&self, action: &Action) -> Result<Plan, StoreError> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random)
-            .map_err(|error| StoreError::Unavailable(format!("no entropy: {error}")))?;
-        let id = uuid::Builder::from_random_bytes(random).into_uuid().to_string();
+        let id = documents::random_id(keys::random_bytes()?);
         let (document, agents) = (documents::action(action), raw(&action.agents));
         let mut object = documents::open(document.get()).map_err(|error| documents::unreadable(&error))?;
         object.insert("agents", &agents);

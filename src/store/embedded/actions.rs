@@ -7,9 +7,10 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::fault::{Fault, Outcome};
 use super::read::Reader;
-use super::writer::{Transaction, random};
+use super::writer::Transaction;
 use crate::model::{Action, ActionResult, raw};
 use crate::store::documents::{self, PENDING_ACTIONS_MAX};
+use crate::store::keys::random_bytes;
 use crate::store::{ActionLookup, Answer};
 use crate::time::Timestamp;
 
@@ -17,7 +18,7 @@ impl Transaction<'_> {
     pub(super) fn create_action(&mut self, action: Action) -> Outcome {
         self.sequences.actions += 1;
         let seq_no = self.sequences.actions;
-        let document_id = uuid::Builder::from_random_bytes(random()?).into_uuid().to_string();
+        let document_id = documents::random_id(random_bytes()?);
         let expiration = Timestamp::parse(&action.expiration).map(|time| time.0);
         // without an expiration it is never delivered: it is over as soon as it is made
         let over = expiration.or_else(|| Timestamp::parse(&action.timestamp).map(|time| time.0));

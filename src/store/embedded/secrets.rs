@@ -4,9 +4,10 @@ use rusqlite::{OptionalExtension, params};
 
 use super::fault::Outcome;
 use super::read::Reader;
-use super::writer::{Transaction, random};
+use super::writer::Transaction;
 use crate::config::Secret;
 use crate::model::{NewSecret, RetiredKey, Secrets};
+use crate::store::keys::random_bytes;
 use crate::store::{Answer, documents};
 
 impl Reader<'_> {
@@ -27,7 +28,7 @@ impl Transaction<'_> {
     pub(super) fn set_secret(&mut self, secret: NewSecret) -> Outcome {
         let id = match secret.id {
             Some(id) => id,
-            None => documents::random_id(random()?),
+            None => documents::random_id(random_bytes()?),
         };
         let sql = "INSERT INTO secrets (id, value) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET value = ?2";
         self.execute(sql, params![id, secret.value.expose()])?;

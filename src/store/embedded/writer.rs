@@ -225,7 +225,7 @@ impl Transaction<'_> {
 
     /// Makes a key and keeps its hash.
     pub(super) fn make_key(&self) -> Result<ApiKey, Fault> {
-        let (key, sealed) = keys::make(&random()?);
+        let (key, sealed) = keys::make(&keys::random_bytes()?);
         self.execute(
             "INSERT INTO keys (id, salt, hash) VALUES (?1, ?2, ?3)",
             params![key.id, sealed.salt, sealed.hash],
@@ -264,12 +264,4 @@ pub(super) fn not_greeted(sql: &Connection) -> Result<Option<Box<EnrollmentToken
     let document: Option<String> = tokens.query_row([], |row| row.get(0)).optional()?;
     let token: Option<EnrollmentToken> = document.as_deref().map(serde_json::from_str).transpose()?;
     Ok(token.filter(|token| token.active).map(Box::new))
-}
-
-/// Bytes of the system's entropy.
-pub(super) fn random<const N: usize>() -> Result<[u8; N], Fault> {
-    let mut bytes = [0; N];
-    let failed = |error| StoreError::Unavailable(format!("the system gives no random bytes: {error}"));
-    getrandom::fill(&mut bytes).map_err(failed)?;
-    Ok(bytes)
 }

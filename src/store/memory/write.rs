@@ -79,7 +79,7 @@ impl State {
     pub(super) fn create_action(&mut self, action: Action) -> Answer {
         self.sequences.actions += 1;
         let seq_no = self.sequences.actions;
-        let document_id = uuid::Builder::from_random_bytes(self.random()).into_uuid().to_string();
+        let document_id = documents::random_id(self.random());
         let expiration = Timestamp::parse(&action.expiration);
         // without an expiration it is never delivered: it is over as soon as it is made
         let over = expiration.or_else(|| Timestamp::parse(&action.timestamp));
