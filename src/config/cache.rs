@@ -8,7 +8,7 @@ use super::section::Section;
 /// The `cache` section; sizes follow `max_agents` unless set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cache {
-    /// `num_counters`: entries that the admission of Go's cache counts.
+    /// `num_counters`: entries that the admission of Go's cache counts; shown, nothing depends on it.
     pub counters: u64,
     /// `max_cost`: bytes of all entries together.
     pub bytes_max: u64,

@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::logging::LEVELS;
 use super::section::Section;
 
-/// The `fleet` section as configured. Standalone, the agent's id and version are replaced at start.
+/// The `fleet` section as an agent sends it. Without an agent nothing depends on it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fleet {
-    /// `agent.id`
+    /// `agent.id`: the agent that runs us has enrolled.
     pub agent_id: Option<String>,
-    /// `agent.version`
+    /// `agent.version`; shown, nothing depends on it, here and below.
     pub agent_version: Option<String>,
     /// `host.id`
     pub host_id: Option<String>,

@@ -135,6 +135,7 @@ fn config(section: &mut Section<'_, '_>, alone: bool) -> Config {
     let fleet = section.section("fleet", fleet::read);
     let mut input = section.only_section("inputs", |section| input(section, embedded));
     input.server.own_certificate &= embedded;
+    point_into_the_input(section);
     Config {
         data_directory,
         store,
@@ -146,6 +147,16 @@ fn config(section: &mut Section<'_, '_>, alone: bool) -> Config {
         metrics: section.section("http", |section| metrics::read(section, alone)),
         instrumentation: input.instrumentation,
         under_agent: section.arguments().agent_mode,
+    }
+}
+
+/// Sections of the input that stand at the top: to whoever looks for them there, no key of the top is near.
+fn point_into_the_input(section: &mut Section<'_, '_>) {
+    for key in ["policy", "server", "cache", "monitor"] {
+        if section.has(key) {
+            section.ignore(key);
+            section.warn(key, format!("unknown key; the nearest known key is inputs.0.{key}"));
+        }
     }
 }
 

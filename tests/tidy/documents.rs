@@ -1,8 +1,9 @@
-//! The documents tell the truth, as far as it can be read from the tree: paths, modules and bounds that they name exist.
+//! The documents tell the truth, as far as it can be read from the tree: paths, modules and bounds that they name exist,
+//! and no key of the configuration is left out.
 
-use crate::source::is_word;
-use crate::tree::{every_text_file, file, module_order};
-use crate::{Finding, hold};
+use crate::source::{Source, is_word};
+use crate::tree::{every_text_file, file, module_order, product_sources};
+use crate::{Finding, finding, hold};
 
 /// What stands between backticks in `text`, with its line.
 fn quoted(text: &str) -> Vec<(usize, &str)> {
@@ -91,4 +92,48 @@ fn the_architecture_lists_the_modules_of_the_library() {
         modules,
         "the table of ARCHITECTURE.md, then lib.rs"
     );
+}
+
+/// Where texts in `src/config/` are no keys: units and words of values, names of curves and ciphers, YAML.
+const NO_KEYS_IN: &[&str] = &["src/config/scalar.rs", "src/config/tls/names.rs", "src/config/yaml.rs"];
+/// Parts of a header's name by which its value is a secret.
+const NO_KEYS: &[&str] = &["auth", "bearer"];
+
+/// Texts outside tests that could be keys, with their lines.
+fn keys(source: &Source) -> Vec<(usize, &str)> {
+    let is_key = |text: &&str| {
+        text.starts_with(|c: char| c.is_ascii_lowercase())
+            && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    };
+    let lines = source.raw.iter().zip(&source.test).enumerate().filter(|(_, (_, test))| !**test);
+    let code = lines.filter(|(_, (raw, _))| !raw.trim_start().starts_with("//"));
+    code.flat_map(|(index, (raw, _))| {
+        raw.split('"').skip(1).step_by(2).filter(is_key).map(move |text| (index + 1, text))
+    })
+    .collect()
+}
+
+fn untold_keys(source: &Source, document: &str) -> Vec<Finding> {
+    let told: Vec<&str> = document.split(|c| !is_word(c)).collect();
+    let untold = keys(source).into_iter().filter(|(_, key)| !told.contains(key) && !NO_KEYS.contains(key));
+    untold.map(|(line, key)| finding(source, line, &format!("`{key}` is not explained"))).collect()
+}
+
+#[test]
+fn every_key_of_the_configuration_is_explained() {
+    let document = file("docs/configuration.md");
+    let sources = product_sources().into_iter().filter(|source| {
+        source.path.starts_with("src/config/") && !NO_KEYS_IN.contains(&source.path.as_str())
+    });
+    let sources: Vec<Source> = sources.collect();
+    assert!(sources.iter().map(|source| keys(source).len()).sum::<usize>() > 100, "keys are found");
+    let findings = sources.iter().flat_map(|source| untold_keys(source, &document)).collect();
+    hold("docs/configuration.md has all keys", findings);
+}
+
+#[test]
+fn a_key_that_is_not_explained_is_found() {
+    let source = Source::new("src/config/x.rs", "// \"old\"\nlet x = section.text(\"new\", \"Old\");\n");
+    assert_eq!(untold_keys(&source, "`server.new`").len(), 0);
+    assert_eq!(untold_keys(&source, "`newest`"), ["src/config/x.rs:2: `new` is not explained"]);
 }

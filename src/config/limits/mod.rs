@@ -100,7 +100,7 @@ impl Default for Limits {
 
 impl RouteLimit {
     /// No rate and no concurrency limit, only a body size (0: none).
-    pub const fn body_only(body_bytes_max: u64) -> Self {
+    const fn body_only(body_bytes_max: u64) -> Self {
         Self { interval: Duration::ZERO, burst: 0, max: 0, body_bytes_max }
     }
 }

@@ -25,6 +25,18 @@ fn an_unknown_key_of_the_server_is_named_with_its_path() {
 }
 
 #[test]
+fn a_section_of_the_input_at_the_top_is_pointed_to_its_place() {
+    let warnings = yaml("server.port: 9000\ncache: {ttl_action: 1h}\n").warnings();
+    assert_eq!(
+        warnings,
+        [
+            "fleet-server.yml:1: server: unknown key; the nearest known key is inputs.0.server",
+            "fleet-server.yml:2: cache: unknown key; the nearest known key is inputs.0.cache"
+        ]
+    );
+}
+
+#[test]
 fn an_unknown_setting_is_a_warning() {
     let warnings = nothing().set("htp.enabled=true").warnings();
     assert_eq!(warnings, ["-E htp.enabled: htp: unknown key; the nearest known key is http"]);
