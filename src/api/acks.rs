@@ -133,6 +133,14 @@ mod tests {
     }
 
     #[test]
+    fn more_events_than_their_bound_are_refused_and_it_is_named() {
+        let body = |count: usize| format!(r#"{{"events":[{}]}}"#, vec!["{}"; count].join(","));
+        assert_eq!(read(body(ACK_EVENTS_MAX).as_bytes()).unwrap().len(), ACK_EVENTS_MAX);
+        let error = read(body(ACK_EVENTS_MAX + 1).as_bytes()).unwrap_err();
+        assert_eq!(error.row().2, "Bad request: events: more than 10000");
+    }
+
+    #[test]
     fn no_events_is_a_plain_answer() {
         let (status, answer) = AcksAnswer::of(Vec::new());
         assert_eq!((status, serde_json::to_string(&answer).unwrap().as_str()), (200, r#"{"action":"acks"}"#));

@@ -8,6 +8,7 @@ pub mod byte_cache;
 pub mod cache;
 pub mod collectors;
 pub mod health;
+pub mod keys;
 pub mod limits;
 pub mod lot;
 pub mod output_keys;
@@ -24,7 +25,6 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use sha2::{Digest, Sha256};
 
 use crate::api::action::is_delivered;
 use crate::api::user_agent::Version;
@@ -33,7 +33,7 @@ use crate::connection::ConnectionId;
 use crate::http::gzip::Gzip;
 use crate::metrics::Counters;
 use crate::model::raw::Raw;
-use crate::model::{Action, ApiKey, EnrollmentToken, KeyMaking};
+use crate::model::{Action, EnrollmentToken, KeyMaking};
 use crate::store::ClusterFacts;
 use crate::time::{HttpDate, Now};
 
@@ -42,6 +42,8 @@ use beats::Beats;
 use cache::Cache;
 use collectors::Collectors;
 use health::Health;
+pub use keys::KeyState;
+use keys::{KeyFacts, keys_max};
 use limits::Admission;
 pub use lot::SeatId;
 use lot::{Lot, Parked};
@@ -62,12 +64,6 @@ const ACK_TOKENS_MAX: usize = 5_000;
 const RETIRED_AGENTS_MAX: usize = 10_000;
 /// Actions whose data is kept with the secrets in it.
 const RESOLVED_ACTIONS_MAX: usize = 100;
-/// What a cached key costs, roughly, held against the cache's `max_cost`.
-const KEY_BYTES: u64 = 400;
-/// A key that was refused is not asked for again for so long.
-const REFUSED_KEY_LIVES: Duration = Duration::from_secs(10);
-/// A refused key longer than that is not remembered.
-const REFUSED_KEY_BYTES_MAX: usize = 256;
 
 /// Everything the loop thread knows of the fleet.
 pub struct Fleet {
@@ -162,23 +158,6 @@ pub struct ActionFacts {
     pub kind: String,
     /// Kibana spaces.
     pub namespaces: Vec<String>,
-}
-
-struct KeyFacts {
-    /// SHA-256 of the secret part: it tells one from another, and the secret itself is not kept.
-    secret: [u8; 32],
-    good: bool,
-}
-
-/// What the cache says of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyState {
-    /// It was good not long ago.
-    Good,
-    /// It was refused a moment ago.
-    Refused,
-    /// Ask the store.
-    Unknown,
 }
 
 impl Fleet {
@@ -365,46 +344,6 @@ impl Fleet {
         }
     }
 
-    /// What is known of a key without asking the store.
-    pub fn key_state(&mut self, key: &ApiKey, now: Duration) -> KeyState {
-        use subtle::ConstantTimeEq;
-        match self.keys.get(&key.id, now) {
-            Some(facts) if bool::from(facts.secret.ct_eq(&digest(&key.secret))) => {
-                if facts.good {
-                    KeyState::Good
-                } else {
-                    KeyState::Refused
-                }
-            }
-            _ => KeyState::Unknown,
-        }
-    }
-
-    /// Remembers that a key is good, for the configured time less a random part.
-    pub fn key_is_good(&mut self, key: &ApiKey, now: Duration) {
-        let cache = &self.config.server.cache;
-        let (life, jitter) = (cache.ttl_api_key, cache.jitter_api_key);
-        let shorter = self.random_below(jitter);
-        let life = if shorter < life { life - shorter } else { life };
-        self.keys.insert(key.id.clone(), KeyFacts { secret: digest(&key.secret), good: true }, now + life);
-    }
-
-    /// Remembers for a moment that a key was refused.
-    pub fn key_is_refused(&mut self, key: &ApiKey, now: Duration) {
-        // nobody has made such a key: not worth the memory
-        if key.id.len() + key.secret.len() > REFUSED_KEY_BYTES_MAX {
-            return;
-        }
-        let facts = KeyFacts { secret: digest(&key.secret), good: false };
-        self.keys.insert(key.id.clone(), facts, now + REFUSED_KEY_LIVES);
-    }
-
-    /// Forgets a key: the next use asks the store.
-    pub fn forget_key(&mut self, key_id: &str) {
-        self.keys.remove(key_id);
-        self.tokens.remove(key_id);
-    }
-
     /// `body` compressed at the configured level.
     pub fn gzip(&mut self, body: &[u8]) -> Vec<u8> {
         let level = self.config.server.compression_level;
@@ -449,17 +388,8 @@ impl Fleet {
     }
 }
 
-/// How many keys the cache may hold.
-fn keys_max(config: &Config) -> usize {
-    usize::try_from(config.server.cache.bytes_max / KEY_BYTES).unwrap_or(usize::MAX)
-}
-
 fn uuid_of(random: [u8; 16]) -> String {
     uuid::Builder::from_random_bytes(random).into_uuid().to_string()
-}
-
-fn digest(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret.as_bytes()).into()
 }
 
 /// Says what an operator has to remove by hand.

@@ -92,6 +92,15 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_no_agent_has_is_not_counted() {
+        let mut strikes = Strikes::new(1_000_000);
+        let long = "a".repeat(AGENT_BYTES_MAX + 1);
+        assert_eq!(strikes.strike(&long, Duration::ZERO), Strike::Out);
+        assert!(strikes.agents.is_empty() && strikes.by_age.is_empty());
+        assert_eq!(strikes.strike(&long[1..], Duration::ZERO), Strike::EmptyPolicy);
+    }
+
+    #[test]
     fn the_number_of_agents_counted_is_bounded() {
         let mut strikes = Strikes::new(250 * 10);
         for n in 0..100 {

@@ -16,7 +16,7 @@ use crate::server::{Event, Listener};
 /// Connections taken from one door in one turn.
 const ACCEPTS_PER_TURN_MAX: usize = 1_024;
 /// Connections of those who look at metrics; further ones are closed when accepted.
-const METRICS_CONNECTIONS_MAX: u32 = 100;
+pub(super) const METRICS_CONNECTIONS_MAX: u32 = 100;
 /// How long accepting pauses, unless a connection closes before.
 const PAUSE: Duration = Duration::from_secs(1);
 

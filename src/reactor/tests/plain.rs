@@ -5,8 +5,10 @@ use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
-use super::support::{Command, PATIENCE, Seen, settings, start};
-use crate::reactor::{Address, Reactor, ReactorError};
+use super::support::{Command, PATIENCE, Seen, connect, settings, start};
+use crate::config::Endpoint;
+use crate::reactor::accept::METRICS_CONNECTIONS_MAX;
+use crate::reactor::{Address, MetricsDoor, Reactor, ReactorError};
 use crate::server::Listener;
 
 #[test]
@@ -192,6 +194,27 @@ fn beyond_110_percent_connections_are_closed_when_accepted() {
     running.wait_opened();
     stream.write_all(b"x").unwrap();
     stream.read_exact(&mut [0; 1]).unwrap();
+}
+
+#[test]
+fn of_those_who_look_at_metrics_so_many_are_let_in_and_agents_come_all_the_same() {
+    let mut settings = settings();
+    let endpoint = Endpoint::Tcp { host: "127.0.0.1".to_owned(), port: 0 };
+    settings.metrics = Some(MetricsDoor { endpoint, by_default: false });
+    let running = start(settings);
+    let door = running.addresses.iter().find(|(listener, _)| *listener == Listener::Metrics);
+    let address = door.unwrap().1.parse().unwrap();
+    let held: Vec<_> = (0..METRICS_CONNECTIONS_MAX)
+        .map(|_| {
+            let stream = connect(address);
+            running.wait_opened();
+            stream
+        })
+        .collect();
+    assert_eq!(connect(address).read(&mut [0; 1]).unwrap_or(0), 0);
+    let _agent = running.connect();
+    running.wait_opened();
+    drop(held);
 }
 
 #[test]

@@ -74,13 +74,22 @@ impl OwnCertificates {
             Some(text) => {
                 let ca = inspect::certificate(&text)
                     .map_err(|reason| OwnError::Ca { path: ca_path.clone(), reason })?;
-                if ends_soon(&ca, now) { make_ca(&directory, now)? } else { ca }
+                if ends_soon(&ca, now) {
+                    ::log::warn!(
+                        "the CA ends soon: {} is made anew, agents have to be given it",
+                        ca_path.display()
+                    );
+                    make_ca(&directory, now)?
+                } else {
+                    ca
+                }
             }
         };
         let (certificate, key) = (directory.join("server.crt"), directory.join("server.key"));
         let renewed = !is_good(&certificate, &key, &ca, names, now)?;
         if renewed {
             make_server(&directory, &ca, names, now)?;
+            ::log::info!("a certificate of our own was made: {}", certificate.display());
         }
         Ok(OwnCertificates { ca: ca_path, certificate, key, fingerprint: sha256_hex(&ca.der), renewed })
     }
