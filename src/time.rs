@@ -59,7 +59,7 @@ impl Timestamp {
     }
 
     /// How HTTP tells the time of an answer (IMF-fixdate, RFC 9110, 5.6.7).
-    pub fn http_date(self) -> String {
+    fn http_date(self) -> String {
         let format = format_description!(
             "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
         );

@@ -93,7 +93,7 @@ pub fn tree(agent: Option<&Agent>, units: &Units, output: &Value) -> Value {
 }
 
 /// Whose fault an error is: of the unit that brought the key.
-pub fn unit_of(error: &Error) -> UnitKind {
+fn unit_of(error: &Error) -> UnitKind {
     if error.key.starts_with("output") { UnitKind::Output } else { UnitKind::Input }
 }
 

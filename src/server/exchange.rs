@@ -47,18 +47,11 @@ impl Exchange {
     fn new(head: &RequestHead, now: Now) -> Self {
         let coding = head.single("content-encoding").ok().flatten().unwrap_or_default().trim();
         Exchange {
-            started: now.mono,
-            limited: None,
-            entered: false,
-            answered: false,
-            streams: false,
-            versioned: false,
             line: format!("{} {}", head.method(), head.path()).into(),
-            request_id: head.single("x-request-id").ok().flatten().filter(|id| !id.is_empty()).map(Box::from),
             body_kind: head.body(),
             gzip: coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip"),
             body_ended: false,
-            body: None,
+            ..Exchange::unreadable(head.single("x-request-id").ok().flatten(), now)
         }
     }
 

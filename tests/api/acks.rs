@@ -241,7 +241,9 @@ fn the_form_of_the_timestamp_is_not_checked() {
     let (server, agent) = with_action("SETTINGS", &json!({ "log_level": "debug" }));
     let mut event = event("a", &agent);
     event["timestamp"] = json!("about noon");
-    server.ask(&agent.acks(&[event])).ok();
+    let answer = server.ask(&agent.acks(&[event])).ok();
+    assert_eq!(answer["items"], json!([item(200, "OK")]));
+    assert_eq!(server.stop().open().results("a").len(), 1);
 }
 
 #[test]
@@ -251,6 +253,8 @@ fn type_and_subtype_are_not_looked_at() {
     event["type"] = json!("ERROR");
     event["subtype"] = json!(5);
     server.ask(&agent.acks(&[event])).ok();
+    let results = server.stop().open().results("a");
+    assert_eq!((results.len(), results[0].error.as_str()), (1, ""));
 }
 
 #[test]
