@@ -263,8 +263,11 @@ fn a_damaged_ca_of_our_own_ends_the_start_and_is_not_replaced() {
 }
 
 #[test]
-fn a_server_certificate_of_our_own_that_is_gone_is_made_anew() {
+fn a_server_certificate_of_our_own_that_is_gone_is_made_anew_and_the_log_says_so() {
     let installation = Server::start().stop();
     fs::remove_file(installation.path().join("tls/server.crt")).unwrap();
-    assert!(answers(&mut installation.start().connect()));
+    let server = installation.start();
+    assert!(answers(&mut server.connect()));
+    let log = server.process.stderr.text();
+    assert!(log.contains("a certificate of our own was made") && log.contains("server.crt"), "{log}");
 }
