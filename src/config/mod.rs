@@ -1,7 +1,7 @@
 //! The configuration: files, `-E` settings and environment to finished types.
 //!
 //! Reads no file by itself (a function to read one comes in), knows no socket, no TLS library and
-//! no store: others build from [`Config`]. Nothing is global: a reload calls [`load`] again.
+//! no store: others build from [`Config`]. Nothing is global: a reload calls [`load()`] again.
 
 use std::path::PathBuf;
 
