@@ -4,16 +4,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::model::Action;
+use crate::model::raw::{Raw, raw};
 use crate::time::Timestamp;
 
 /// Actions chosen for one answer.
 #[derive(Debug, Default)]
 pub struct Delivery {
     /// The actions as JSON, in order; may be empty although there is a token.
-    pub actions: Vec<Value>,
+    pub actions: Vec<Raw>,
     /// `_id` of the last action that passed the type filter; empty if none did.
     pub ack_token: String,
     /// `_seq_no` of that action.
@@ -27,7 +30,7 @@ pub fn deliver(agent: &str, actions: &[Arc<Action>]) -> Delivery {
         delivery.ack_token.clone_from(&action.document_id);
         delivery.seq_no = Some(action.seq_no);
         match data(action) {
-            Ok(data) => delivery.actions.push(message(agent, action, data)),
+            Ok(data) => delivery.actions.push(message(agent, action, &data)),
             Err(reason) => ::log::warn!("action {} is not delivered: {reason}", action.action_id),
         }
     }
@@ -36,11 +39,25 @@ pub fn deliver(agent: &str, actions: &[Arc<Action>]) -> Delivery {
 
 /// The whole answer to a check-in.
 pub fn answer(delivery: Delivery) -> String {
-    let mut answer = json!({ "action": "checkin", "ack_token": delivery.ack_token });
-    if !delivery.actions.is_empty() {
-        answer["actions"] = delivery.actions.into();
-    }
-    answer.to_string()
+    let Delivery { ack_token, actions, .. } = delivery;
+    raw(&Answer { ack_token, action: "checkin", actions }).get().to_owned()
+}
+
+#[derive(Serialize)]
+struct Answer {
+    ack_token: String,
+    action: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    actions: Vec<Raw>,
+}
+
+/// What an agent is told of an action.
+#[derive(Serialize)]
+struct Message<'a> {
+    #[serde(flatten)]
+    fields: Value,
+    /// As it is, down to the way in which its numbers are written.
+    data: &'a RawValue,
 }
 
 /// Whether agents get actions of this type at all.
@@ -48,30 +65,29 @@ pub fn is_delivered(kind: &str) -> bool {
     SHAPES.iter().any(|(known, _)| *known == kind)
 }
 
-fn message(agent: &str, action: &Action, data: Value) -> Value {
-    let mut message = json!({
+fn message(agent: &str, action: &Action, data: &RawValue) -> Raw {
+    let mut fields = json!({
         "agent_id": agent,
         "created_at": action.timestamp,
-        "data": data,
         "id": action.action_id,
         "input_type": action.input_type,
         "type": action.kind,
     });
     let mut set = |key: &str, text: &str| {
         if !text.is_empty() {
-            message[key] = text.into();
+            fields[key] = text.into();
         }
     };
     set("start_time", &start_time(agent, action).unwrap_or_default());
     set("expiration", &action.expiration);
     set("traceparent", &action.traceparent);
     if action.timeout != 0 {
-        message["timeout"] = action.timeout.into();
+        fields["timeout"] = action.timeout.into();
     }
     if let Some(signed) = &action.signed {
-        message["signed"] = json!({ "data": signed.data, "signature": signed.signature });
+        fields["signed"] = json!({ "data": signed.data, "signature": signed.signature });
     }
-    message
+    raw(&Message { fields, data })
 }
 
 /// When this agent starts, in whole seconds: with a rollout duration d, agent i of n starts d*i/n later. `None` without a
@@ -160,11 +176,11 @@ const SHAPES: [(&str, Shape); 9] = [
 const USER_INFO: [Key; 3] =
     [optional("username", Kind::Text), optional("groupname", Kind::Text), optional("password", Kind::Text)];
 
-fn data(action: &Action) -> Result<Value, String> {
+fn data(action: &Action) -> Result<Raw, String> {
     let shape = SHAPES.iter().find(|(kind, _)| *kind == action.kind).map(|(_, shape)| shape);
     let keys = match (shape, &action.data) {
         (None, _) => return Err("its type is not known".into()),
-        (Some(Shape::Null), _) | (Some(Shape::NullOrKeys(_)), None) => return Ok(Value::Null),
+        (Some(Shape::Null), _) | (Some(Shape::NullOrKeys(_)), None) => return Ok(raw(&())),
         (Some(_), None) => return Err("it has no data".into()),
         (Some(Shape::Any), Some(_)) => None,
         (Some(Shape::Keys(keys) | Shape::NullOrKeys(keys)), Some(_)) => Some(*keys),
@@ -172,13 +188,13 @@ fn data(action: &Action) -> Result<Value, String> {
     let stored = action.data.as_ref().map_or("null", |data| data.get());
     let nothing_stored = stored == "null" && matches!(shape, Some(Shape::NullOrKeys(_)));
     if nothing_stored {
-        return Ok(Value::Null);
+        return Ok(raw(&()));
     }
-    let stored: Option<Map<String, Value>> =
+    let read: Option<Map<String, Value>> =
         serde_json::from_str(stored).map_err(|_| "its data is not an object")?;
-    match keys {
-        None => Ok(stored.unwrap_or_default().into()),
-        Some(keys) => pick(keys, &stored.unwrap_or_default()).map(Value::Object),
+    match (keys, &action.data, read) {
+        (None, Some(stored), Some(_)) => Ok(stored.clone()),
+        (keys, _, read) => Ok(raw(&pick(keys.unwrap_or_default(), &read.unwrap_or_default())?)),
     }
 }
 

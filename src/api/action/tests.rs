@@ -10,8 +10,14 @@ fn action(kind: &str, seq_no: i64, data: &str) -> Arc<Action> {
     Arc::new(Action::read(&format!("d{seq_no}"), seq_no, json.as_bytes()).unwrap())
 }
 
+/// What `agent` is told of these.
+fn told(agent: &str, actions: &[Arc<Action>]) -> Vec<Value> {
+    let delivery = deliver(agent, actions);
+    delivery.actions.iter().map(|message| serde_json::from_str(message.get()).unwrap()).collect()
+}
+
 fn data_of(kind: &str, data: &str) -> Option<Value> {
-    deliver("x", &[action(kind, 1, data)]).actions.first().map(|message| message["data"].clone())
+    told("x", &[action(kind, 1, data)]).first().map(|message| message["data"].clone())
 }
 
 #[test]
@@ -49,6 +55,11 @@ fn diagnostics_data_is_null_when_none_is_stored_and_false_is_dropped() {
 #[test]
 fn an_input_action_keeps_its_object() {
     assert_eq!(data_of("INPUT_ACTION", r#"{"any":{"thing":[1]}}"#), Some(json!({"any":{"thing":[1]}})));
+    assert_eq!(data_of("INPUT_ACTION", "null"), Some(json!({})));
+    let numbers = r#"{"any":[1.50,1e2,123456789012345678901234567890]}"#;
+    let delivery = deliver("x", &[action("INPUT_ACTION", 1, numbers)]);
+    assert!(answer(delivery).contains(numbers));
+    assert_eq!(data_of("INPUT_ACTION", "[1]"), None);
 }
 
 #[test]
@@ -83,7 +94,7 @@ fn a_rollout_spreads_the_start_over_the_agents() {
     let action = Arc::new(Action::read("d", 1, json.as_bytes()).unwrap());
     let starts: Vec<Value> = agents
         .iter()
-        .map(|agent| deliver(agent, std::slice::from_ref(&action)).actions[0]["start_time"].clone())
+        .map(|agent| told(agent, std::slice::from_ref(&action))[0]["start_time"].clone())
         .collect();
     let expected = ["00:00", "15:00", "30:00", "45:00"].map(|at| json!(format!("2026-01-01T00:{at}Z")));
     assert_eq!(starts, expected);
@@ -94,19 +105,19 @@ fn a_start_beyond_all_that_can_be_written_is_never_at_once() {
     let json = r#"{"action_id":"u","type":"UPGRADE","data":{"version":"9"},"agents":["a","b"],
         "start_time":"2026-01-01T00:00:00Z","rollout_duration_seconds":9223372036854775807}"#;
     let action = Arc::new(Action::read("d", 1, json.as_bytes()).unwrap());
-    assert_eq!(deliver("b", &[action]).actions[0]["start_time"], "9999-12-31T23:59:59Z");
+    assert_eq!(told("b", &[action])[0]["start_time"], "9999-12-31T23:59:59Z");
 }
 
 #[test]
 fn a_start_that_cannot_be_read_is_left_out() {
     let json = r#"{"action_id":"u","type":"UNENROLL","agents":["x"],"start_time":"soon","rollout_duration_seconds":60}"#;
     let action = Arc::new(Action::read("d", 1, json.as_bytes()).unwrap());
-    assert!(deliver("x", &[action]).actions[0].get("start_time").is_none());
+    assert!(told("x", &[action])[0].get("start_time").is_none());
 }
 
 #[test]
 fn fields_that_are_not_set_are_left_out() {
-    let message = &deliver("x", &[action("UNENROLL", 1, "")]).actions[0];
+    let message = &told("x", &[action("UNENROLL", 1, "")])[0];
     let keys: Vec<&String> = message.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["agent_id", "created_at", "data", "id", "input_type", "type"]);
 }
@@ -124,7 +135,7 @@ fn a_start_time_without_a_rollout_has_whole_seconds_and_is_left_out_if_it_cannot
             r#"{{"action_id":"u","type":"UPGRADE","data":{{"version":"9"}},"start_time":"{start_time}"}}"#
         );
         let action = Arc::new(Action::read("d", 1, json.as_bytes()).unwrap());
-        deliver("x", &[action]).actions[0].get("start_time").cloned()
+        told("x", &[action])[0].get("start_time").cloned()
     };
     assert_eq!(start_of("2026-01-01T02:00:00.500+02:00"), Some(json!("2026-01-01T00:00:00Z")));
     assert_eq!((start_of("soon"), start_of("")), (None, None));

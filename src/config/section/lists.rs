@@ -25,7 +25,13 @@ impl<'t> Section<'t, '_> {
             (_, Some(items)) => items
                 .iter()
                 .enumerate()
-                .filter_map(|(index, item)| self.text_of_item(key, index, item))
+                .flat_map(|(index, item)| match &item.value {
+                    // a variable that holds several, among others or alone: `["${X}"]`
+                    Value::List { items, text: Some(_) } => {
+                        items.iter().filter_map(|item| self.text_of_item(key, index, item)).collect()
+                    }
+                    _ => Vec::from_iter(self.text_of_item(key, index, item)),
+                })
                 .collect(),
             _ => {
                 self.wrong_type(key, node, "a list");

@@ -106,6 +106,12 @@ fn references_that_grow_without_end_are_an_error() {
 }
 
 #[test]
+fn a_variable_with_commas_among_others_of_a_list_is_several_of_them() {
+    let sources = yaml("output.elasticsearch.hosts: [\"${X}\", c]\n").variable("X", "a,b");
+    assert_eq!(hosts(&sources), ["http://a:9200", "http://b:9200", "http://c:9200"]);
+}
+
+#[test]
 fn a_variable_with_commas_is_a_list_where_one_is_expected() {
     let sources = yaml("output.elasticsearch.hosts: ${X}\n");
     assert_eq!(hosts(&sources.variable("X", "a,b")), ["http://a:9200", "http://b:9200"]);
