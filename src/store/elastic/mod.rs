@@ -158,6 +158,15 @@ impl Elastic {
     }
 }
 
+/// The index that the watch follows into which this writes.
+fn watched(operation: &Operation) -> Option<Index> {
+    match operation {
+        Operation::CreateRevision(_) | Operation::DeletePolicy(_) => Some(Index::Policies),
+        Operation::CreateAction(_) => Some(Index::Actions),
+        _ => None,
+    }
+}
+
 fn milliseconds(of: Duration) -> u64 {
     u64::try_from(of.as_millis()).unwrap_or(u64::MAX)
 }
@@ -170,7 +179,9 @@ impl Store for Elastic {
         }
         let alike = |one: &Operation, other: &Operation| lanes::lane(one) == lanes::lane(other);
         let parts = batch.chunk_by(alike);
-        parts.flat_map(|part| self.run_part(part)).collect()
+        let results = parts.flat_map(|part| self.run_part(part)).collect();
+        batch.iter().filter_map(watched).for_each(|index| self.watch_end.wrote(index));
+        results
     }
 
     fn lanes(&self) -> Lanes {

@@ -39,6 +39,11 @@ impl Looks {
         apart.saturating_sub(Duration::from_nanos(u64::try_from(since).unwrap_or_default()))
     }
 
+    /// What was answered last says nothing of what was written since.
+    pub(super) fn forget(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Where an index stands now.
     pub(super) fn standing(&self, asks: &Asks) -> Standing {
         // what is not known of all together is asked of each: only that says why
@@ -120,6 +125,15 @@ mod tests {
             false => (200, json!({"indices": {".fleet-actions-7": index(5)}})),
         });
         assert_eq!(at(&standing(&looks(&cluster), ".fleet-actions")), Some(5));
+    }
+
+    #[test]
+    fn a_look_that_is_forgotten_is_not_shared() {
+        let cluster = Scripted::json(|_| (200, json!({"indices": {".fleet-policies-7": index(3)}})));
+        let looks = looks(&cluster);
+        assert_eq!(at(&standing(&looks, ".fleet-policies")), Some(3));
+        looks.forget();
+        assert!(looks.last.lock().unwrap().is_none());
     }
 
     #[test]

@@ -30,7 +30,7 @@ use self::herald::Herald;
 use self::looks::Looks;
 use self::policies::Policies;
 use self::progress::{Progress, Reading, Standing, Step};
-use self::queue::Queue;
+use self::queue::{Queue, Woken};
 use self::requests::Asks;
 use super::client::Client;
 use super::indices::Index;
@@ -55,6 +55,11 @@ impl WatchEnd {
     /// Ends it now.
     pub(super) fn close(&self) {
         self.0.close();
+    }
+
+    /// We have written to an index: its news are looked for at once.
+    pub(super) fn wrote(&self, index: Index) {
+        self.0.wrote(index);
     }
 }
 
@@ -183,7 +188,13 @@ impl Follower {
                 let standing = answers::checkpoints(self.client.send(&self.asks.advance(after)));
                 self.progress.stands(standing);
             }
-            Step::Until { apart } => return self.queue.pause(self.looks.next(apart)),
+            Step::Until { apart } => {
+                let woken = self.queue.pause_before_look(self.index, self.looks.next(apart));
+                if woken == Woken::ByOurWrite {
+                    self.looks.forget();
+                }
+                return woken != Woken::ByTheEnd;
+            }
             Step::Look => self.progress.stands(self.looks.standing(&self.asks)),
             Step::Begin { up_to } => {
                 let read = feed.begin(&self.source(), up_to);

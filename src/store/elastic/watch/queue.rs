@@ -1,7 +1,7 @@
 //! What followers have found and nobody has taken yet; and the end of the watch. A follower that comes late, because nothing
 //! interrupts a request, finds the queue closed: what it brings is dropped.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +25,20 @@ struct State {
     troubles: BTreeMap<Index, String>,
     /// The policies there are have been told, or cannot be.
     policies_were_first: bool,
+    /// Indices that we have written to ourselves since their followers began to wait.
+    written: BTreeSet<Index>,
     closed: bool,
+}
+
+/// Why a follower waits no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Woken {
+    /// Its time has come.
+    InTime,
+    /// There is something new in its index: we wrote it.
+    ByOurWrite,
+    /// The watch is over.
+    ByTheEnd,
 }
 
 impl Queue {
@@ -88,6 +101,25 @@ impl Queue {
         let waited = self.bell.wait_timeout_while(self.lock(), pause, |state| !state.closed);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         !state.closed
+    }
+
+    /// Waits until it is time to look at an index, or until we write to it: whoever looks every now and then need not find
+    /// that out by looking.
+    pub(super) fn pause_before_look(&self, index: Index, pause: Duration) -> Woken {
+        let waits = |state: &mut State| !state.closed && !state.written.contains(&index);
+        let waited = self.bell.wait_timeout_while(self.lock(), pause, waits);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match (state.closed, state.written.remove(&index)) {
+            (true, _) => Woken::ByTheEnd,
+            (false, true) => Woken::ByOurWrite,
+            (false, false) => Woken::InTime,
+        }
+    }
+
+    /// We have written to an index.
+    pub(super) fn wrote(&self, index: Index) {
+        self.lock().written.insert(index);
+        self.bell.notify_all();
     }
 
     /// The next news; None, at once, when the watch is over.
@@ -183,8 +215,9 @@ mod tests {
     #[test]
     fn the_end_wakes_whoever_waits_and_drops_what_comes_late() {
         let queue = Arc::new(Queue::default());
-        let waits: [fn(&Queue) -> bool; 3] = [
+        let waits: [fn(&Queue) -> bool; 4] = [
             |queue| !queue.pause(Duration::from_secs(3600)),
+            |queue| queue.pause_before_look(Index::Actions, Duration::from_secs(3600)) == Woken::ByTheEnd,
             |queue| !queue.let_policies_come_first(),
             |queue| !(0..1000).all(|checkpoint| queue.put(deleted(&checkpoint.to_string()))),
         ];
@@ -195,6 +228,16 @@ mod tests {
         queue.close();
         assert!(waiters.into_iter().all(|waiter| waiter.join().unwrap()));
         assert!(queue.take().is_none() && !queue.put(actions(1)) && !queue.pause(Duration::ZERO));
+    }
+
+    #[test]
+    fn our_own_write_wakes_the_follower_of_that_index_once_and_no_other() {
+        let queue = Queue::default();
+        queue.wrote(Index::Policies);
+        let wait = |index, pause| queue.pause_before_look(index, pause);
+        assert_eq!(wait(Index::Actions, Duration::from_millis(1)), Woken::InTime);
+        assert_eq!(wait(Index::Policies, Duration::from_secs(3600)), Woken::ByOurWrite);
+        assert_eq!(wait(Index::Policies, Duration::from_millis(1)), Woken::InTime);
     }
 
     #[test]
