@@ -1,5 +1,7 @@
 //! Who a collector is, and the document that it is enrolled with (opamp.md, "Enroll").
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::attributes::{object, text};
@@ -41,12 +43,11 @@ impl Description {
         let (identifying, others) = (&message.identifying_attributes, &message.non_identifying_attributes);
         let service_name = text(identifying, "service.name");
         let own = text(others, TAGS).split(',').map(str::trim);
-        let mut tags: Vec<String> = Vec::new();
-        for tag in std::iter::once(service_name).chain(own).filter(|tag| !tag.is_empty()) {
-            if !tags.iter().any(|known| known == tag) {
-                tags.push(tag.to_owned());
-            }
-        }
+        // there may be a million of them
+        let mut known = BTreeSet::new();
+        let tags =
+            std::iter::once(service_name).chain(own).filter(|tag| !tag.is_empty() && known.insert(*tag));
+        let tags = tags.map(str::to_owned).collect();
         let mut non_identifying = object(others);
         non_identifying.remove(TAGS);
         Description {

@@ -133,18 +133,18 @@ impl RemoteConfigReport {
 /// The only file of a configuration, if there is one with something in it.
 fn effective_config(config: EffectiveConfig) -> Option<Result<Raw, NotYaml>> {
     let file = config.config_map?.config_map.remove("")?;
-    if file.body.is_empty() {
-        return None;
-    }
-    Some(as_json(&file.body).map(|value| raw(&value)).map_err(NotYaml))
+    let value = as_json(&file.body).map_err(NotYaml).transpose()?;
+    Some(value.map(|value| raw(&value)))
 }
 
-fn as_json(body: &[u8]) -> Result<Value, String> {
+/// `None` for a text of blanks and comments.
+fn as_json(body: &[u8]) -> Result<Option<Value>, String> {
     let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
     let mut value = yaml::parse(text).map_err(|error| error.to_string())?.value;
-    if !value.is_object() {
-        return Err("it is not a map".to_owned());
+    match value {
+        Value::Null => return Ok(None),
+        Value::Object(_) => redact(&mut value),
+        _ => return Err("it is not a map".to_owned()),
     }
-    redact(&mut value);
-    Ok(value)
+    Ok(Some(value))
 }

@@ -55,6 +55,15 @@ fn a_new_collector_is_described() {
 }
 
 #[test]
+fn tags_without_end_are_told_apart_in_no_time() {
+    // with a look through all before it for each, this would take an hour
+    let own: String = (0..1_000_000).map(|number| format!("{:x},", number % 500_000)).collect();
+    let non_identifying_attributes = vec![text("tags", &own)];
+    let description = AgentDescription { non_identifying_attributes, ..AgentDescription::default() };
+    assert_eq!(document(description)["tags"].as_array().unwrap().len(), 500_000);
+}
+
+#[test]
 fn what_is_not_said_is_left_out() {
     let document = document(AgentDescription::default());
     assert!(document.get("tags").is_none(), "{document}");
@@ -160,7 +169,9 @@ fn the_effective_configuration_is_stored_redacted() {
 #[test]
 fn only_the_file_without_a_name_counts_and_only_with_something_in_it() {
     assert!(configured(&[("other", "a: 1")]).effective_config.is_none());
-    assert!(configured(&[("", "")]).effective_config.is_none());
+    for nothing in ["", " \n", "# all is as it was", "null", "---\n"] {
+        assert!(configured(&[("", nothing)]).effective_config.is_none(), "{nothing}");
+    }
     assert!(configured(&[]).effective_config.is_none());
 }
 
