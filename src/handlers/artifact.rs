@@ -76,11 +76,11 @@ async fn body(cx: &Cx, id: &ArtifactId) -> Result<Arc<[u8]>, ApiError> {
         Answer::ArtifactBody(None) => Err(ApiError::NotFound),
         Answer::ArtifactBody(Some(body)) if body.is_intact => {
             let now = cx.now().mono;
-            cx.fleet(|fleet| {
+            let may_go = cx.fleet(|fleet| {
                 let expires = now + fleet.config.server.cache.ttl_artifact;
-                fleet.artifacts.keep(id.clone(), &body.bytes, expires);
+                fleet.artifacts.keep(id.clone(), &body.bytes, expires)
             });
-            Ok(body.bytes)
+            if may_go { Ok(body.bytes) } else { Err(ApiError::TooManyRequests) }
         }
         Answer::ArtifactBody(Some(_)) => {
             ::log::error!(

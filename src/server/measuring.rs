@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::fleet::artifacts::ARTIFACTS_WANTED_MAX;
+use crate::fleet::artifacts::{ARTIFACTS_WANTED_MAX, LENT_BYTES_MAX};
 use crate::handlers::admin::server_status;
 use crate::metrics::{Figures, Queue};
 use crate::store::batch::LANE_OPERATIONS_MAX;
@@ -104,6 +104,11 @@ impl Server {
         figures.queues.extend([
             Queue::bounded("artifacts_wanted", fleet.artifacts.wanted(), ARTIFACTS_WANTED_MAX),
             Queue { name: "artifact_bytes", depth: kept, bound: Some(most) },
+            Queue {
+                name: "artifact_bytes_lent",
+                depth: fleet.artifacts.lent_bytes(),
+                bound: Some(LENT_BYTES_MAX),
+            },
         ]);
         figures.queues.extend(self.places.queues());
         if self.operations_max != usize::MAX {

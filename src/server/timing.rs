@@ -187,6 +187,7 @@ impl Server {
             self.spawn(None, |cx| Box::pin(enroll::undo_again(cx, undo)));
         }
         self.fleet_mut().try_late_seats_again();
+        self.fleet_mut().artifacts.forget_returned();
         for policy in self.fleet_mut().policies.take_late(now) {
             self.spawn(None, |cx| Box::pin(policy::publish(cx, policy)));
         }

@@ -122,6 +122,36 @@ fn many_get_the_same_bytes_and_no_copies_of_them() {
 }
 
 #[test]
+fn what_is_too_large_to_be_kept_is_held_once_however_many_slow_clients_there_are() {
+    let mut world = World::with(|config| config.server.cache.bytes_max = 0);
+    world.revise("p", 1);
+    let token = world.token("p");
+    let agent = world.enroll(&token);
+    let hash = put_good(&mut world, "content");
+    list(&mut world, "p", 2, &[&hash]);
+    let path = format!(
+        "GET /api/fleet/artifacts/{NAME}/{hash} HTTP/1.1\r\nHost: x\r\nAuthorization: ApiKey {}\r\n\r\n",
+        agent.token
+    );
+    let mut slow = Vec::new();
+    for _ in 0..3 {
+        let connection = world.open();
+        world.deaf.insert(connection);
+        world.send(connection, path.as_bytes());
+        world.pass(Duration::from_secs(20));
+        slow.push(connection);
+    }
+    assert_eq!(world.count("ArtifactBody"), 1);
+    assert_eq!(world.server.fleet().artifacts.lent_bytes(), "content".len() as u64);
+    for connection in slow {
+        world.deaf.remove(&connection);
+        world.take(connection);
+        let text = world.read_text(connection);
+        assert!(text.ends_with("\r\n\r\ncontent"), "{text}");
+    }
+}
+
+#[test]
 fn only_what_the_agents_own_policy_lists_is_allowed() {
     let (mut world, agent, hash) = with_artifact();
     let other = put_good(&mut world, "other");
