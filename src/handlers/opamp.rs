@@ -15,7 +15,7 @@ use crate::api::opamp::message::{
 use crate::api::opamp::{Failure, Health, MESSAGE_HEADER, NewCollector, Report, Unreadable, with_offer};
 use crate::api::route::Operation as Route;
 use crate::connection::BodyError;
-use crate::fleet::collectors::{Collector, Told, Upgrade};
+use crate::fleet::collectors::{Collector, Speaker, Told, Upgrade};
 use crate::fleet::render::Offer;
 use crate::http::encoding::accepts_gzip;
 use crate::http::{Body, RequestHead, Response, Segment};
@@ -181,8 +181,9 @@ async fn say_goodbye(cx: &Cx, agent: Box<Agent>) -> Result<(), Failure> {
 }
 
 fn goodbye(instance_uid: Vec<u8>) -> Told {
+    let speaker = speaker(&instance_uid, None);
     let answer = ServerToAgent { instance_uid, ..ServerToAgent::default() };
-    Told { message: answer.encode_to_vec(), offer: None, collector: None, failure: None }
+    Told { message: answer.encode_to_vec(), offer: None, speaker, failure: None }
 }
 
 /// 5. A collector that nobody knows, or one that wants another name: its document, and whether that was made just now.
@@ -282,35 +283,41 @@ async fn check_in(cx: &Cx, agent: &str, patch: Patch) -> Result<(), Failure> {
 }
 
 /// The answer when all went well.
-fn told(agent: &Agent, is_new: bool, report: &Report, offer: Option<Arc<Offer>>) -> Told {
+fn told(agent: &Agent, is_new: bool, report: &Report, newest: Option<Arc<Offer>>) -> Told {
+    let uid = uuid::Uuid::parse_str(&agent.id).unwrap_or_default().into_bytes();
+    let collector = Collector {
+        agent: Arc::from(agent.id.as_str()),
+        instance_uid: uid,
+        accepts_config: report.accepts_remote_config(),
+        config_hash: newest.as_ref().map(|offer| offer.hash.to_vec()).unwrap_or_default(),
+    };
+    let offers = if newest.is_some() { OFFERS_REMOTE_CONFIG } else { 0 };
+    let has = |offer: &Offer| match &report.remote_config {
+        Some(status) => status.hash == offer.hash,
+        None => agent.collector.as_ref().is_some_and(|it| it.config_hash() == hex(&offer.hash)),
+    };
+    let offer = newest.filter(|offer| !has(offer));
     let is_connected =
         matches!(agent.last_checkin_status.as_deref(), Some("online" | "error" | "degraded")) && !is_new;
-    let offers = if offer.is_some() { OFFERS_REMOTE_CONFIG } else { 0 };
-    let uid = uuid::Uuid::parse_str(&agent.id).unwrap_or_default().into_bytes();
+    // what the server can do is said again where it may be news: when it was last said, nothing may have been offered
+    let is_told = is_connected && offer.is_none();
     let identification = AgentIdentification { new_instance_uid: uid.to_vec() };
     // one that has just said everything is not asked again: clients answer that question at once, and would for ever
     let is_full = report.description.is_some() && !is_new;
     let answer = ServerToAgent {
         instance_uid: report.instance_uid.clone(),
         flags: if is_full { 0 } else { REPORT_FULL_STATE },
-        capabilities: if is_connected { 0 } else { ACCEPTS_STATUS | ACCEPTS_EFFECTIVE_CONFIG | offers },
+        capabilities: if is_told { 0 } else { ACCEPTS_STATUS | ACCEPTS_EFFECTIVE_CONFIG | offers },
         agent_identification: report.requests_uid.then_some(identification),
         custom_capabilities: Some(CustomCapabilities::default()),
         ..ServerToAgent::default()
     };
-    let has = |offer: &Offer| match &report.remote_config {
-        Some(status) => status.hash == offer.hash,
-        None => agent.collector.as_ref().is_some_and(|it| it.config_hash() == hex(&offer.hash)),
-    };
-    let collector = Collector {
-        agent: Arc::from(agent.id.as_str()),
-        instance_uid: uid,
-        accepts_config: report.accepts_remote_config(),
-        config_hash: offer.as_ref().map(|offer| offer.hash.to_vec()).unwrap_or_default(),
-    };
-    let offer = offer.filter(|offer| !has(offer));
     let message = with_offer(&answer, offer.as_ref().map(|offer| offer.message.len()));
-    Told { message, offer, collector: Some(collector), failure: None }
+    Told { message, offer, speaker: speaker(&report.instance_uid, Some(collector)), failure: None }
+}
+
+fn speaker(instance_uid: &[u8], collector: Option<Collector>) -> Option<Speaker> {
+    Some(Speaker { instance_uid: instance_uid.try_into().ok()?, collector })
 }
 
 /// The message, encoded with its header, that brings a configuration to a collector which did not ask.

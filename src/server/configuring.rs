@@ -1,5 +1,5 @@
 //! Another configuration while the server runs: limits, times and keys hold from the next request on. Nobody who waits is
-//! sent away, and a wait that has begun ends as it was begun.
+//! sent away, and a wait that has begun ends as it was begun. Only the WebSockets of collectors end where OpAMP is switched off.
 
 use std::sync::Arc;
 
@@ -23,6 +23,9 @@ impl Server {
         self.batcher.bind(self.operations_max);
         self.fleet_mut().configured(config.clone());
         self.config = config;
+        if !self.config.server.feature_flags.enable_opamp {
+            self.close_sockets();
+        }
         self.look_at_standing();
     }
 }

@@ -1,5 +1,8 @@
 //! Connections that have become WebSockets: messages in, one at a time, answers out, news pushed, and the end of each. Between
 //! messages nothing is kept of a collector but its record: no task, no buffer.
+//!
+//! Who has spoken is known until it says good-bye, whatever becomes of a later message: it gets heartbeats and news as long as
+//! the connection is there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +10,7 @@ use std::time::Duration;
 use crate::api::opamp::{Failure, MESSAGE_HEADER};
 use crate::api::route::Operation;
 use crate::connection::ConnectionId;
-use crate::fleet::collectors::{Collector, Told, Upgrade};
+use crate::fleet::collectors::{Speakers, Told, Upgrade};
 use crate::handlers::opamp;
 use crate::http::{HttpConnection, Response, Segment};
 use crate::model::EnrollmentToken;
@@ -32,13 +35,13 @@ pub(super) struct Socket {
     token: Arc<EnrollmentToken>,
     /// Its policy's id, shared with all others on it.
     policy_id: Arc<str>,
-    /// Who spoke last, once that is known.
-    collector: Option<Collector>,
+    /// Who has spoken.
+    speakers: Speakers,
     /// What a message that is being received takes of the bound for all bodies.
     share: Option<Share>,
     /// When that message began.
     message_since: Duration,
-    /// A new configuration waits until what was said before is written.
+    /// A new configuration waits until a message is answered and what was said before is written.
     is_due: bool,
 }
 
@@ -56,7 +59,7 @@ impl Server {
             websocket: WebSocket::new(answer.switching_head()),
             policy_id: fleet.policies.shared_id(&upgrade.token.policy_id),
             token: upgrade.token,
-            collector: None,
+            speakers: Speakers::default(),
             share: None,
             message_since: NEVER,
             is_due: false,
@@ -139,7 +142,7 @@ impl Server {
         }
     }
 
-    /// Too many messages come. Whoever spoke before is known still.
+    /// Too many messages come.
     fn refuse_message(&mut self, id: ConnectionId) {
         let mut told = Told::failed(Failure::Rate, Vec::new());
         told.message.insert(0, MESSAGE_HEADER);
@@ -177,15 +180,15 @@ impl Server {
         if socket.websocket.is_closing() {
             return;
         }
-        let accepts = |collector: &Option<Collector>| collector.as_ref().is_some_and(|it| it.accepts_config);
-        match (accepts(&socket.collector), accepts(&told.collector)) {
+        let accepted = socket.speakers.accepts_config();
+        if let Some(speaker) = told.speaker {
+            socket.speakers.heard(speaker);
+        }
+        match (accepted, socket.speakers.accepts_config()) {
             (false, true) => fleet.collectors.join(&socket.policy_id, id),
             (true, false) => fleet.collectors.leave(&socket.policy_id, id),
             _ => {}
         }
-        socket.collector = told.collector;
-        // the answer holds the newest
-        socket.is_due = false;
         let offer = told.offer.map(|offer| Segment::Shared(offer.message.clone()));
         socket.websocket.send(std::iter::once(Segment::Owned(told.message)).chain(offer));
     }
@@ -240,10 +243,10 @@ impl Server {
             return self.drop_connection(id);
         }
         socket.websocket.refill();
-        let agent = socket.collector.as_ref().map(|collector| collector.agent.clone());
+        let agents: Vec<Arc<str>> = socket.speakers.agents().collect();
         let is_late =
             !socket.websocket.is_idle() && !longest.is_zero() && socket.message_since + longest <= now;
-        if let Some(agent) = agent {
+        for agent in agents {
             self.fleet_mut().beats.note(agent, now);
         }
         if is_late {
@@ -266,28 +269,26 @@ impl Server {
         }
     }
 
-    /// Gives a collector the newest configuration, unless it has it or is being answered anyway.
+    /// Gives the newest configuration to those on a connection who have another.
     fn push_offer(&mut self, id: ConnectionId) {
         let fleet = self.fleet.as_deref_mut().expect("the fleet is here while no task is polled");
-        let Some(connection) = self.connections.get_mut(id).filter(|it| it.stage == Stage::Socket) else {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let Some(socket) = connection.socket.as_mut().filter(|socket| !socket.websocket.is_closing()) else {
             return;
         };
-        let Some(socket) = connection.socket.as_mut() else { return };
         let newest = fleet.policies.newest(&socket.policy_id).and_then(|revision| revision.offer.clone());
-        let (Some(offer), Some(collector)) = (newest, &mut socket.collector) else { return };
-        let has_it = collector.config_hash == offer.hash;
-        if has_it || !collector.accepts_config || socket.websocket.is_closing() {
-            return;
-        }
-        if socket.websocket.unsent_bytes() > 0 {
+        let Some(offer) = newest else { return };
+        // the answer under way may hold it
+        if connection.stage != Stage::Socket || socket.websocket.unsent_bytes() > 0 {
             socket.is_due = true;
             return;
         }
-        collector.config_hash = offer.hash.to_vec();
-        let message = opamp::push(collector, &offer);
-        let route = fleet.counters.route(OPAMP);
-        route.body_out_bytes += (message.len() + offer.message.len()) as u64;
-        socket.websocket.send([Segment::Owned(message), Segment::Shared(offer.message.clone())]);
+        for collector in socket.speakers.give(&offer) {
+            let message = opamp::push(collector, &offer);
+            let route = fleet.counters.route(OPAMP);
+            route.body_out_bytes += (message.len() + offer.message.len()) as u64;
+            socket.websocket.send([Segment::Owned(message), Segment::Shared(offer.message.clone())]);
+        }
         self.write_frames(id);
     }
 
@@ -299,15 +300,14 @@ impl Server {
     /// Notes the last heartbeats of collectors.
     pub(super) fn note_last_beats(&mut self) {
         let now = self.now.mono;
-        let collector = |socket: &Socket| Some(socket.collector.as_ref()?.agent.clone());
         let sockets = self.connections.iter().filter_map(|(_, connection)| connection.socket.as_ref());
-        let agents: Vec<Arc<str>> = sockets.filter_map(|socket| collector(socket)).collect();
+        let agents: Vec<Arc<str>> = sockets.flat_map(|socket| socket.speakers.agents()).collect();
         for agent in agents {
             self.fleet_mut().beats.note(agent, now);
         }
     }
 
-    /// Says on each WebSocket that the server goes.
+    /// Says on each WebSocket that it ends: the server goes, or does not speak with collectors any more.
     pub(super) fn close_sockets(&mut self) {
         let is_socket = |connection: &super::connections::Connection| connection.socket.is_some();
         let ids: Vec<ConnectionId> =

@@ -37,7 +37,7 @@ impl Refused {
 pub fn accept(head: &RequestHead) -> Result<String, Refused> {
     let asks = head.method() == "GET"
         && head.minor_version() == 1
-        && head.body() == BodyKind::None
+        && matches!(head.body(), BodyKind::None | BodyKind::Length(0))
         && names(head, "upgrade", "websocket")
         && names(head, "connection", "upgrade");
     let single = |name| head.single(name).ok().flatten();

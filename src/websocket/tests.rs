@@ -224,12 +224,16 @@ const LINE: &str = "GET /v1/opamp HTTP/1.1";
 /// The example of RFC 6455, 1.3.
 #[test]
 fn the_key_is_answered() {
-    assert_eq!(accept(&request(LINE, None)), Ok("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned()));
+    let of_nothing = format!("{LINE}\r\nContent-Length: 0");
+    for line in [LINE, &of_nothing] {
+        assert_eq!(accept(&request(line, None)), Ok("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".to_owned()), "{line}");
+    }
 }
 
 #[test]
 fn what_asks_for_no_websocket_is_refused() {
-    for line in ["POST /v1/opamp HTTP/1.1", "GET /v1/opamp HTTP/1.0"] {
+    let with_body = format!("{LINE}\r\nContent-Length: 1");
+    for line in ["POST /v1/opamp HTTP/1.1", "GET /v1/opamp HTTP/1.0", &with_body] {
         assert_eq!(accept(&request(line, None)), Err(Refused::NoHandshake), "{line}");
     }
     for changed in [

@@ -1,12 +1,15 @@
 //! Collectors on a core whose clock and store are in the test's hand.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message;
 use serde_json::json;
 
 use super::world::World;
-use crate::api::opamp::message::{AgentToServer, RemoteConfigStatus, ServerToAgent};
+use crate::api::opamp::message::{
+    AgentConfigFile, AgentConfigMap, AgentToServer, EffectiveConfig, RemoteConfigStatus, ServerToAgent,
+};
 use crate::connection::ConnectionId;
 use crate::model::Policy;
 use crate::model::raw::raw;
@@ -64,6 +67,21 @@ impl World {
         self.send(connection, request.as_bytes());
         assert!(self.read_text(connection).starts_with("HTTP/1.1 101 "));
         connection
+    }
+
+    /// A message on a WebSocket; the only answer to it.
+    fn tell_socket(&mut self, connection: ConnectionId, message: &AgentToServer) -> ServerToAgent {
+        self.send(connection, &framed(message));
+        let mut told = self.told(connection);
+        assert_eq!(told.len(), 1, "{told:?}");
+        told.remove(0)
+    }
+
+    /// For how long a collector has been silent.
+    fn silence(&mut self, id: &str) -> Duration {
+        let agent = self.agent(id).unwrap();
+        let last = crate::time::Timestamp::parse(&agent.last_checkin.unwrap()).unwrap();
+        Duration::from_millis(u64::try_from(self.now.wall.0 - last.0).unwrap())
     }
 
     /// The messages written on a WebSocket since.
@@ -143,15 +161,114 @@ fn a_collector_that_is_connected_has_heartbeats() {
     world.send(connection, &framed(&message()));
     assert_eq!(world.told(connection).len(), 1);
     world.pass(Duration::from_secs(600));
-    let agent = world.agent(ID).unwrap();
-    let silent_ms = world.now.wall.0 - crate::time::Timestamp::parse(&agent.last_checkin.unwrap()).unwrap().0;
-    assert!(silent_ms < 60_000, "{silent_ms}");
+    assert!(world.silence(ID) < Duration::from_secs(60));
     assert!(world.told(connection).is_empty() && !world.closed.contains(&connection));
     // nothing of it is left when it goes
     world.tell(Event::Lost { connection });
     let beats = world.count("Heartbeats");
     world.pass(Duration::from_secs(600));
     assert_eq!(world.count("Heartbeats"), beats);
+}
+
+#[test]
+fn who_has_spoken_is_known_whatever_becomes_of_a_later_message() {
+    let (mut world, token) = World::with_policy();
+    let connection = world.socket(&token);
+    world.tell_socket(connection, &message());
+    world.send(connection, &frame(b"garbage"));
+    assert_eq!(error(&world.told(connection)[0]), "failed to decode message");
+    world.failing.insert(Lane::Read, StoreError::Unavailable("down".into()));
+    assert_eq!(error(&world.tell_socket(connection, &message())), "agent search failed");
+    world.failing.clear();
+    world.pass(Duration::from_secs(600));
+    assert!(world.silence(ID) < Duration::from_secs(60));
+    world.offer(2, 1);
+    assert!(world.told(connection)[0].remote_config.is_some());
+    // one that comes while a message is answered which then comes to nothing
+    world.held.insert(Lane::Read);
+    let file = AgentConfigFile { body: b"no map".to_vec(), ..AgentConfigFile::default() };
+    let config_map = Some(AgentConfigMap { config_map: [(String::new(), file)].into() });
+    let effective_config = Some(EffectiveConfig { config_map });
+    world.send(connection, &framed(&AgentToServer { effective_config, ..message() }));
+    world.offer(3, 2);
+    world.release();
+    let told = world.told(connection);
+    assert!(
+        told.len() == 2 && told[0].error_response.is_some() && told[1].remote_config.is_some(),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn all_who_share_a_socket_have_heartbeats_and_news_until_they_go() {
+    let (mut world, token) = World::with_policy();
+    let connection = world.socket(&token);
+    let other = AgentToServer { instance_uid: vec![8; 16], ..message() };
+    let other_id = ID.replace('9', "8");
+    world.tell_socket(connection, &message());
+    world.tell_socket(connection, &other);
+    world.pass(Duration::from_secs(600));
+    assert!([ID, &other_id].map(|id| world.silence(id)).iter().all(|time| *time < Duration::from_secs(60)));
+    world.offer(2, 1);
+    let told = world.told(connection);
+    assert!(told.iter().all(|told| told.remote_config.is_some()), "{told:?}");
+    let uids: Vec<_> = told.into_iter().map(|told| told.instance_uid).collect();
+    assert_eq!(uids, [message().instance_uid, other.instance_uid.clone()]);
+    // while one of them is answered
+    world.held.insert(Lane::Write);
+    world.send(connection, &framed(&other));
+    world.offer(3, 2);
+    world.release();
+    let told = world.told(connection);
+    assert!(told.len() == 2 && told.iter().all(|told| told.remote_config.is_some()), "{told:?}");
+    // and one goes
+    world.tell_socket(connection, &AgentToServer { agent_disconnect: Some(Default::default()), ..message() });
+    world.offer(4, 3);
+    let told = world.told(connection);
+    assert_eq!(told.iter().map(|told| &told.instance_uid).collect::<Vec<_>>(), [&other.instance_uid]);
+    world.pass(Duration::from_secs(600));
+    assert!(
+        world.silence(ID) >= Duration::from_secs(600) && world.silence(&other_id) < Duration::from_secs(60)
+    );
+}
+
+#[test]
+fn a_first_offer_comes_with_what_the_server_can_do() {
+    let (mut world, token) = World::with_policy();
+    assert_eq!(world.tell_http(&token, &message()).1.capabilities, 5);
+    assert_eq!(world.tell_http(&token, &message()).1.capabilities, 0);
+    world.offer(2, 1);
+    let told = world.tell_http(&token, &message()).1;
+    assert_eq!((told.capabilities, told.remote_config.is_some()), (7, true));
+}
+
+#[test]
+fn where_opamp_is_switched_off_sockets_end() {
+    let (mut world, token) = World::with_policy();
+    let (silent, speaking) = (world.socket(&token), world.socket(&token));
+    world.held.insert(Lane::Read);
+    world.send(speaking, &framed(&message()));
+    let mut config = (*world.server.config).clone();
+    config.server.feature_flags.enable_opamp = false;
+    world.tell(Event::Configured(Arc::new(config)));
+    world.release();
+    for connection in [silent, speaking] {
+        assert_eq!(world.take_written(connection), [0x88, 2, 3, 233]);
+        assert!(world.closed.contains(&connection));
+    }
+    assert!(world.server.is_idle());
+}
+
+#[test]
+fn a_request_for_a_socket_may_say_that_it_has_no_body() {
+    let (mut world, token) = World::with_policy();
+    let connection = world.open();
+    let request = format!(
+        "GET /v1/opamp HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nAuthorization: ApiKey {token}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    world.send(connection, request.as_bytes());
+    assert!(world.read_text(connection).starts_with("HTTP/1.1 101 "));
+    assert!(world.tell_socket(connection, &message()).error_response.is_none());
 }
 
 #[test]
