@@ -13,6 +13,8 @@ use crate::task::{Cx, Fate, Outcome, Place};
 
 /// What is on its way to a client at once: all that a slow one holds once it has given its place away.
 const PIECE_BYTES: u64 = 64 * 1024;
+/// Bytes of a MIME type (RFC 6838, 4.2: twice 127 and a slash).
+const MIME_TYPE_BYTES_MAX: usize = 255;
 /// A client whose download has begun waits so many times for a place before it is cut off: as long as a client may take.
 const PLACE_TRIES_MAX: usize = 7;
 
@@ -51,9 +53,8 @@ impl Delivery {
             Some(range) => (206, range.clone()),
             None => (200, 0..bytes),
         };
-        let mime_type = if file.mime_type.is_empty() { "application/octet-stream" } else { &file.mime_type };
         let mut response = Response::new(status, Body::streamed(part.end - part.start))
-            .header("Content-Type", mime_type.to_owned())
+            .header("Content-Type", mime_type(&file).to_owned())
             .header("Accept-Ranges", "bytes");
         if let (Some(sha256), Some(etag)) = (&file.sha256, etag(&file)) {
             response = response.header("X-File-SHA2", sha256.clone()).header("ETag", etag);
@@ -78,7 +79,8 @@ impl Delivery {
         let mut response = Some(self.response);
         for chunk in self.chunks.into_iter().skip(index(first)).take(index(last - first + 1)) {
             let start = chunk.number * chunk_bytes;
-            let mut part = range.start.max(start) - start..range.end.min(start + chunk_bytes) - start;
+            let mut part =
+                range.start.max(start) - start..range.end.min(start.saturating_add(chunk_bytes)) - start;
             while !part.is_empty() {
                 if !has_place && !wait_for_place(cx, client).await {
                     return cut(response, ApiError::MaxLimit);
@@ -156,6 +158,17 @@ async fn read(cx: &Cx, file: &FileKey, chunk: &Chunk, part: &Range<u64>) -> Resu
         Answer::Bytes(data) if part.end <= data.len() as u64 => Ok(data),
         // also a chunk of another length than its file says
         _ => Err(ApiError::Internal),
+    }
+}
+
+/// What the file says that it is, unless it says nothing or what no client could read.
+fn mime_type(file: &File) -> &str {
+    let is_printable = |byte: u8| (b' '..=b'~').contains(&byte);
+    let is_good = (1..=MIME_TYPE_BYTES_MAX).contains(&file.mime_type.len());
+    if is_good && file.mime_type.bytes().all(is_printable) {
+        &file.mime_type
+    } else {
+        "application/octet-stream"
     }
 }
 

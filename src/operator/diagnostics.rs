@@ -135,6 +135,10 @@ struct Part {
 
 impl Part {
     fn make(file: &Path) -> Result<Self, Failure> {
+        if file.is_dir() {
+            let source = io::ErrorKind::IsADirectory.into();
+            return Err(Failure::File { file: file.to_owned(), source });
+        }
         let mut name = file.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
         let path = file.with_file_name(name);
@@ -265,5 +269,9 @@ mod tests {
         drop(kept);
         assert!(directory.path().join("f").exists());
         assert!(Part::make(&directory.path().join("no/such/folder")).is_err());
+        let before = std::fs::read_dir(directory.path()).unwrap().count();
+        std::fs::create_dir(directory.path().join("g")).unwrap();
+        assert!(Part::make(&directory.path().join("g")).is_err(), "a folder");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), before + 1);
     }
 }

@@ -46,9 +46,10 @@ fn add(file: &Path, mut announced: Value, client: &Client) -> Result<Value, Fail
     let failed = |source| Failure::File { file: file.to_owned(), source };
     let mut opened = File::open(file).map_err(failed)?;
     let (bytes, sha256) = hash(&mut opened).map_err(failed)?;
+    let mut sent = Sha256::new();
     announced["name"] = file.file_name().unwrap_or_default().to_string_lossy().into();
     announced["size"] = bytes.into();
-    announced["sha256"] = sha256.into();
+    announced["sha256"] = sha256.as_str().into();
     let begun = client.post(PATH, &announced)?;
     let path = format!("{PATH}/{}", encoded(&text(&begun, "/id")));
     let library = of_library(announced["library"].as_str(), '&');
@@ -57,7 +58,11 @@ fn add(file: &Path, mut announced: Value, client: &Client) -> Result<Value, Fail
     for number in 0..bytes.div_ceil(chunk_bytes.max(1)) {
         let mut chunk = Vec::new();
         (&opened).take(chunk_bytes).read_to_end(&mut chunk).map_err(failed)?;
+        sent.update(&chunk);
         client.put_bytes(&format!("{path}/{number}{named}"), &chunk)?;
+    }
+    if hex(&sent.finalize()) != sha256 {
+        return Err(failed(io::Error::other("it has changed while it was read")));
     }
     client.post(&format!("{path}/complete{named}"), &json!({}))
 }

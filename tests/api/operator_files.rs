@@ -141,6 +141,30 @@ fn a_file_is_added_fetched_listed_and_deleted() {
 }
 
 #[test]
+fn a_file_for_an_agent_that_nobody_knows_is_refused() {
+    let (server, agent) = plain();
+    let file = server.installation.directory.path().join("tool.bin");
+    std::fs::write(&file, "tool").unwrap();
+    let refused =
+        server.operate(&["file", "add", file.to_str().unwrap(), "--agent", &agent.id, "--agent", "NOPE"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("there is no agent NOPE"), "{}", refused.stderr);
+    assert_eq!(server.operate(&["file", "list"]).json()["items"], json!([]));
+}
+
+/// A file of the kernel that is another each time it is read.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_changes_while_it_is_read_is_given_to_nobody() {
+    let (server, _) = plain();
+    let refused = server.operate(&["file", "add", "/proc/sys/kernel/random/uuid", "--library", "odd"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("it has changed while it was read"), "{}", refused.stderr);
+    let list = server.operate(&["file", "list"]).json();
+    assert_eq!(list["items"][0]["status"], "AWAITING_UPLOAD");
+}
+
+#[test]
 fn a_file_of_a_library_is_for_endpoint() {
     let (server, agent) = plain();
     let file = server.installation.directory.path().join("script");

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::error::Refusal;
 use super::query::Query;
+use super::targets::{Selection, Targets};
 use super::{Answered, BODY_BYTES_MAX, answer, body, read};
 use crate::api::{ApiError, FileError};
 use crate::handlers::file_stream::Delivery;
@@ -98,6 +99,11 @@ pub(super) async fn begin(cx: Cx, _request: Request) -> Answered {
         return bad("sha256: 64 hexadecimal digits are needed");
     }
     let area = area(announced.library.as_deref())?;
+    if !announced.agents.is_empty() {
+        // they have to be there: a name with a mistake in it would be nobody's file
+        let named = Selection::Ids(announced.agents.clone());
+        Box::pin(Targets::find(&cx, String::new(), Some(named))).await?.refuse_collectors()?;
+    }
     let (id, upload_id) = cx.fleet(|fleet| (fleet.uuid(), fleet.uuid()));
     let id = announced.id.unwrap_or(id);
     let at = cx.now().wall.0;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::world::{Enrolled, World, head};
 use crate::connection::ConnectionId;
@@ -31,19 +31,22 @@ fn with_file_for(count: usize) -> (World, Vec<Enrolled>) {
 
 /// Writes the file; its chunks are of this byte, the next and the one after that.
 fn put_file(world: &mut World, agents: &[Enrolled], first: u8) {
-    let key = file_key();
     let targets: Vec<&str> = agents.iter().map(|agent| agent.id.as_str()).collect();
-    let document = raw(&json!({
-        "file": {"size": 3 * CHUNK, "ChunkSize": CHUNK, "Status": "AWAITING_UPLOAD",
-            "hash": {"sha256": "ab"}, "Meta": {"target_agents": targets}},
-    }));
-    let new = NewFile { key: key.clone(), upload_id: "u".into(), document };
+    let file = json!({"size": 3 * CHUNK, "ChunkSize": CHUNK, "hash": {"sha256": "ab"}, "Meta": {"target_agents": targets}});
+    put_chunks(world, &file, (0..3).map(|number| vec![first + number; CHUNK]));
+}
+
+/// Writes a file that is described so, whether its chunks agree or not.
+fn put_chunks(world: &mut World, file: &Value, chunks: impl ExactSizeIterator<Item = Vec<u8>>) {
+    let (key, count) = (file_key(), chunks.len() as u64);
+    let mut document = json!({ "file": file });
+    document["file"]["Status"] = json!("AWAITING_UPLOAD");
+    let new = NewFile { key: key.clone(), upload_id: "u".into(), document: raw(&document) };
     world.ask(Operation::BeginFile(Box::new(new))).unwrap();
-    for number in 0..3 {
-        let data = vec![first + number as u8; CHUNK];
+    for (number, data) in (0..).zip(chunks) {
         let (file, upload_id, sha2) = (key.clone(), "u".to_owned(), hex(&sha256(&data)));
         let (at, data) = (world.now.wall, Bytes(data));
-        let chunk = NewChunk { file, upload_id, number, last: number == 2, sha2, at, data };
+        let chunk = NewChunk { file, upload_id, number, last: number + 1 == count, sha2, at, data };
         world.ask(Operation::PutChunk(Box::new(chunk))).unwrap();
     }
     let (status, transit_sha256) = (FileStatus::Ready, None);
@@ -76,6 +79,38 @@ fn listen(world: &mut World, connection: ConnectionId) {
 /// How many bytes of the file were written.
 fn bytes_of(text: &str) -> usize {
     text.split_once("\r\n\r\n").map_or(0, |(_, body)| body.len())
+}
+
+#[test]
+fn a_type_that_no_client_could_read_is_not_sent() {
+    let (mut world, token) = World::with_policy();
+    let agent = world.enroll(&token);
+    let long = format!("text/{}", "x".repeat(251));
+    for odd in ["", "text/\u{e4}", "a\r\nb: c", &long] {
+        let file = json!({"size": 1, "mime_type": odd, "Meta": {"target_agents": [agent.id]}});
+        put_chunks(&mut world, &file, std::iter::once(vec![7]));
+        let connection = fetch(&mut world, &agent);
+        let text = world.read_text(connection);
+        assert!(text.contains("\r\nContent-Type: application/octet-stream\r\n"), "{text}");
+        world.ask(Operation::DeleteFile(file_key())).unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_claims_all_there_can_be_breaks_nothing() {
+    const HALF: u64 = 1 << 63;
+    let (mut world, token) = World::with_policy();
+    let agent = world.enroll(&token);
+    let file = json!({"size": HALF + 1, "ChunkSize": HALF, "Meta": {"target_agents": [agent.id]}});
+    put_chunks(&mut world, &file, [vec![b'a'], vec![b'b']].into_iter());
+    for (range, start, end) in [("-1", "HTTP/1.1 206 ", "b"), ("0-", "HTTP/1.1 500 ", "}")] {
+        let connection = world.open();
+        let request = head("/api/fleet/file/f", &agent.token).replacen("POST", "GET", 1);
+        world.send(connection, format!("{request}Range: bytes={range}\r\n\r\n").as_bytes());
+        let text = world.read_text(connection);
+        assert!(text.starts_with(start) && text.ends_with(end), "{text}");
+    }
+    assert_eq!(world.server.fleet().counters.handler_bugs, 0);
 }
 
 #[test]
