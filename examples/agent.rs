@@ -2,9 +2,12 @@
 //!
 //! Read it from `main` down to learn the protocol: [`enroll`] gives the agent its id and key,
 //! [`Agent::check_in`] is the long poll that brings policies and actions, [`Agent::acknowledge`] tells the
-//! server what was done. It carries nothing out: no input runs, no upgrade is installed.
+//! server what was done. It carries out nothing but diagnostics ([`Agent::diagnose`] sends what it knows of itself): no
+//! input runs, no upgrade is installed.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
 
+#[path = "common/answer.rs"]
+mod answer;
 #[path = "common/client.rs"]
 mod client;
 #[path = "common/keep.rs"]
@@ -17,6 +20,8 @@ mod response;
 mod target;
 #[path = "common/tls.rs"]
 mod tls;
+#[path = "common/uploads.rs"]
+mod uploads;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -27,10 +32,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
+use answer::read;
 use client::Client;
 use request::{ENROLL_PATH, agent_path, post};
-use response::Response;
 use target::Target;
+use uploads::Upload;
 
 /// The agent's own limit for a check-in; the server answers a long poll well before.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10 * 60);
@@ -252,7 +258,7 @@ impl Agent {
 
     /// `POST .../acks`: one event per action; the answer holds one item per event, in the same order.
     fn acknowledge(&mut self, actions: &[Value]) -> Result<(), String> {
-        let events: Vec<_> = actions.iter().map(|action| self.event(action)).collect();
+        let events: Vec<_> = actions.iter().map(|action| self.carry_out(action)).collect();
         let answer = self.ask("acks", &json!({ "events": events }))?;
         let items = answer["items"].as_array().map(Vec::as_slice).unwrap_or_default();
         if answer["action"] != "acks" || items.len() != actions.len() {
@@ -264,6 +270,39 @@ impl Agent {
             self.printer.line(&text, &json!({"event": "acknowledged", "id": id, "status": status}));
         }
         Ok(())
+    }
+
+    /// What is said of an action once it is done.
+    fn carry_out(&mut self, action: &Value) -> Value {
+        let mut event = self.event(action);
+        if action["type"] == "REQUEST_DIAGNOSTICS" {
+            match self.diagnose(action) {
+                Ok(upload_id) => event["data"] = json!({ "upload_id": upload_id }),
+                Err(message) => event["error"] = json!(format!("diagnostics: {message}")),
+            }
+        }
+        event
+    }
+
+    /// Sends what it knows of itself as a file; the upload's id. A real agent sends an archive of many.
+    fn diagnose(&mut self, action: &Value) -> Result<String, String> {
+        let bundle = json!({
+            "agent": local_metadata(),
+            "components": components(),
+            "policy": { "id": self.memory.policy_id, "revision": self.memory.policy_revision_idx },
+        });
+        let bundle = bundle.to_string();
+        let announced = json!({
+            "file": { "name": "diagnostics.json", "mime_type": "application/json", "size": bundle.len() },
+            "action_id": action["id"],
+            "agent_id": self.memory.id,
+            "src": "agent",
+        });
+        let mut upload = Upload::begin(&mut self.client, &self.memory.access_api_key, &announced)?;
+        for chunk in bundle.as_bytes().chunks(upload.chunk_bytes) {
+            upload.send(chunk)?;
+        }
+        upload.complete()
     }
 
     fn event(&self, action: &Value) -> Value {
@@ -343,15 +382,6 @@ fn describe(action: &Value) -> String {
         types.join(", "),
         outputs.join(", ")
     )
-}
-
-/// The JSON of a 200; anything else is an error that says what the server said.
-fn read(response: &Response) -> Result<Value, String> {
-    let text = response.text()?;
-    if response.status != 200 {
-        return Err(format!("{}: {}", response.status, String::from_utf8_lossy(&text)));
-    }
-    serde_json::from_slice(&text).map_err(|error| format!("unreadable answer: {error}"))
 }
 
 /// What the agent knows of its host; a real one sends some 2 kB.

@@ -6,6 +6,8 @@
 //! addresses are loaded.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
 
+#[path = "common/answer.rs"]
+mod answer;
 #[path = "common/client.rs"]
 mod client;
 #[path = "swarm/proc.rs"]
@@ -20,19 +22,22 @@ mod response;
 mod target;
 #[path = "common/tls.rs"]
 mod tls;
+#[path = "common/uploads.rs"]
+mod uploads;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::json;
 
+use answer::read;
 use client::Client;
 use proc::Process;
-use request::{ENROLL_PATH, USER_AGENT, post};
+use request::{ENROLL_PATH, post};
 use target::Target;
+use uploads::Upload;
 
 /// A server that says nothing for so long is given up.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
@@ -80,23 +85,31 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     }
     let exchange = tls::KeyExchange::X25519;
     let tls = tls::for_target(&target, arguments.ca.as_deref(), arguments.insecure, exchange)?;
-    let mut agent = Agent::enroll(Client::new(target, tls, ANSWER_WAIT_MAX), &arguments.token)?;
+    let mut client = Client::new(target, tls, ANSWER_WAIT_MAX);
+    let (id, key) = enroll(&mut client, &arguments.token)?;
     let server = Process { id: Some(arguments.server_pid) };
     let resident =
         || server.memory().map(|memory| memory.resident).ok_or("the server's process cannot be looked at");
-    let bytes = u64::from(arguments.megabytes) * 1_000_000;
+    let bytes = usize::try_from(arguments.megabytes).unwrap_or(usize::MAX).saturating_mul(1_000_000);
     // what the first request makes once is not the upload's
     let before = resident()?;
-    let (upload_id, chunk_bytes) = agent.begin(bytes)?;
-    let (mut hashes, mut highest, started) = (Sha256::new(), before, Instant::now());
-    for number in 0..bytes.div_ceil(chunk_bytes) {
-        let length = chunk_bytes.min(bytes - number * chunk_bytes);
-        let chunk: Vec<u8> = (0..length).map(|place| (place.wrapping_mul(31) ^ number) as u8).collect();
-        hashes.update(agent.send(&upload_id, number, &chunk)?);
+    let announced = json!({
+        "file": { "name": "bundle.zip", "mime_type": "application/zip", "size": bytes },
+        "action_id": format!("measure-{}", std::process::id()),
+        "agent_id": id,
+        "src": "agent",
+    });
+    let mut upload = Upload::begin(&mut client, &key, &announced)?;
+    let (mut highest, started) = (before, Instant::now());
+    for begin in (0..bytes).step_by(upload.chunk_bytes) {
+        let length = upload.chunk_bytes.min(bytes - begin);
+        let chunk: Vec<u8> =
+            (begin..begin + length).map(|place| (place.wrapping_mul(31) >> 3) as u8).collect();
+        upload.send(&chunk)?;
         highest = highest.max(resident()?);
     }
-    agent.complete(&upload_id, &hex(&hashes.finalize()))?;
-    agent.client.disconnect();
+    upload.complete()?;
+    client.disconnect();
     let took = started.elapsed();
     highest = highest.max(resident()?);
     std::thread::sleep(REST);
@@ -111,71 +124,11 @@ fn run(arguments: &Arguments) -> Result<(), String> {
     Ok(())
 }
 
-struct Agent {
-    client: Client,
-    id: String,
-    key: String,
-}
-
-impl Agent {
-    fn enroll(mut client: Client, token: &str) -> Result<Agent, String> {
-        let body = json!({ "type": "PERMANENT", "metadata": { "local": {} } }).to_string();
-        let request = post(&client.authority(), ENROLL_PATH, token, false, body.as_bytes());
-        let answer: Value = ask(&mut client, &request)?;
-        let text = |name: &str| answer["item"][name].as_str().unwrap_or_default().to_owned();
-        Ok(Agent { client, id: text("id"), key: text("access_api_key") })
-    }
-
-    /// The upload's id and the bytes of its chunks.
-    fn begin(&mut self, bytes: u64) -> Result<(String, u64), String> {
-        let file = json!({ "name": "bundle.zip", "mime_type": "application/zip", "size": bytes });
-        let action_id = format!("measure-{}", std::process::id());
-        let body = json!({ "file": file, "action_id": action_id, "agent_id": self.id, "src": "agent" });
-        let path = "/api/fleet/uploads";
-        let answer = self.post(path, &body)?;
-        let id = answer["upload_id"].as_str().ok_or_else(|| format!("no upload_id in {answer}"))?;
-        Ok((id.to_owned(), answer["chunk_size"].as_u64().unwrap_or(4_194_304)))
-    }
-
-    /// Sends one chunk; its hash.
-    fn send(&mut self, upload_id: &str, number: u64, chunk: &[u8]) -> Result<[u8; 32], String> {
-        let hash: [u8; 32] = Sha256::digest(chunk).into();
-        let head = format!(
-            "PUT /api/fleet/uploads/{upload_id}/{number} HTTP/1.1\r\nHost: {}\r\nUser-Agent: {USER_AGENT}\r\n\
-             Authorization: ApiKey {}\r\nX-Chunk-Sha2: {}\r\nContent-Type: application/octet-stream\r\n\
-             Content-Length: {}\r\n\r\n",
-            self.client.authority(),
-            self.key,
-            hex(&hash),
-            chunk.len()
-        );
-        let response = self.client.exchange(&[head.as_bytes(), chunk].concat())?;
-        if response.status != 200 {
-            return Err(format!("chunk {number}: {}", response.status));
-        }
-        Ok(hash)
-    }
-
-    fn complete(&mut self, upload_id: &str, transit_sha256: &str) -> Result<(), String> {
-        let body = json!({ "transithash": { "sha256": transit_sha256 } });
-        self.post(&format!("/api/fleet/uploads/{upload_id}"), &body).map(drop)
-    }
-
-    fn post(&mut self, path: &str, body: &Value) -> Result<Value, String> {
-        let request = post(&self.client.authority(), path, &self.key, false, body.to_string().as_bytes());
-        ask(&mut self.client, &request)
-    }
-}
-
-fn ask(client: &mut Client, request: &[u8]) -> Result<Value, String> {
-    let response = client.exchange(request)?;
-    let text = response.text()?;
-    if response.status != 200 {
-        return Err(format!("{}: {}", response.status, String::from_utf8_lossy(&text)));
-    }
-    serde_json::from_slice(&text).map_err(|error| format!("unreadable answer: {error}"))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// The agent's id and key.
+fn enroll(client: &mut Client, token: &str) -> Result<(String, String), String> {
+    let body = json!({ "type": "PERMANENT", "metadata": { "local": {} } }).to_string();
+    let request = post(&client.authority(), ENROLL_PATH, token, false, body.as_bytes());
+    let answer = read(&client.exchange(&request)?)?;
+    let text = |name: &str| answer["item"][name].as_str().unwrap_or_default().to_owned();
+    Ok((text("id"), text("access_api_key")))
 }
