@@ -83,6 +83,11 @@ impl<Heard, Said> Stream<Heard, Said> {
         }
     }
 
+    /// The next message, also one that says again what was said.
+    pub(crate) fn hear_again(&self) -> Heard {
+        self.heard.recv_timeout(PATIENCE).expect("a message")
+    }
+
     /// All messages until the program closes the stream.
     pub(crate) fn hear_all(&self) -> Vec<Heard> {
         let mut heard = Vec::new();

@@ -150,6 +150,24 @@ fn while_an_output_hangs_in_its_test_the_agent_is_heard_and_answered() {
 }
 
 #[test]
+#[ignore = "waits for most of a minute; .ci/full runs it"]
+fn while_an_output_hangs_in_its_test_the_agent_is_told_the_same_again_and_again() {
+    let mut world = World::start();
+    let hangs = TcpListener::bind("127.0.0.1:0").unwrap();
+    let output = json!({"type": "elasticsearch", "hosts": [format!("http://{}", hangs.local_addr().unwrap())],
+        "bootstrap": {"hosts": ["http://127.0.0.1:9"]}});
+    world.want(&json!({}), &output);
+    let mut last = world.stream.hear_when(|observed| observed.units.len() == 2);
+    let mut repeated = 0;
+    while repeated < 2 {
+        let observed = world.stream.hear_again();
+        repeated += usize::from(observed.units == last.units);
+        last = observed;
+    }
+    assert_eq!(last.units.len(), 2, "always of both");
+}
+
+#[test]
 fn the_policys_output_that_fails_is_replaced_by_that_of_the_installation() {
     let mut world = World::start();
     let output = json!({"type": "elasticsearch", "hosts": ["http://127.0.0.1:9"],
