@@ -189,12 +189,24 @@ fn bounds(config: &Config) -> Bounds {
     }
 }
 
-fn settings(config: &Config, own: Option<&OwnCertificates>) -> Settings {
+/// Where agents are listened for.
+fn addresses(config: &Config) -> impl Iterator<Item = Address> {
+    std::iter::once(external(config)).chain(internal(config))
+}
+
+fn external(config: &Config) -> Address {
+    Address { host: config.server.host.clone(), port: config.server.port }
+}
+
+fn internal(config: &Config) -> Option<Address> {
     let server = &config.server;
+    (!server.listens_once()).then(|| Address { host: "localhost".into(), port: server.internal_port })
+}
+
+fn settings(config: &Config, own: Option<&OwnCertificates>) -> Settings {
     Settings {
-        external: Address { host: server.host.clone(), port: server.port },
-        internal: (!server.listens_once())
-            .then(|| Address { host: "localhost".into(), port: server.internal_port }),
+        external: external(config),
+        internal: internal(config),
         admin_socket: admin_socket(config),
         metrics: metrics_door(config),
         tls: tls(config, own),

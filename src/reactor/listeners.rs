@@ -197,6 +197,25 @@ fn resolve(address: &Address) -> Result<Vec<IpAddr>, ReactorError> {
     Ok(addresses)
 }
 
+/// Whether somebody else listens at an address, as far as that can be found out at once: a name is not asked for.
+pub(super) fn check_free(address: &Address) -> Result<(), ReactorError> {
+    let host = address.host.as_str();
+    if !host.is_empty() && host != "localhost" && host.parse::<IpAddr>().is_err() {
+        return Ok(());
+    }
+    for ip in resolve(address)? {
+        let place = SocketAddr::new(ip, address.port);
+        match bind_tcp(place, host.is_empty()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                return Err(ReactorError::InUse(place.to_string()));
+            }
+            // what else there may be is told when it is really opened
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn bind_tcp(address: SocketAddr, all: bool) -> io::Result<TcpListener> {
     let socket = Raw::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {

@@ -87,6 +87,13 @@ pub struct Address {
     pub port: u16,
 }
 
+impl Address {
+    /// An error if somebody else listens there, as far as that can be found out without waiting.
+    pub fn check_free(&self) -> Result<(), ReactorError> {
+        listeners::check_free(self)
+    }
+}
+
 /// Where metrics are shown: without TLS, to whoever may connect.
 #[derive(Clone, Debug)]
 pub struct MetricsDoor {

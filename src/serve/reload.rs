@@ -11,7 +11,7 @@ use crate::config::{ClientTls, Config, Difference, Loaded, Origin, Store as Stor
 use crate::log::{LogHandle, Output};
 use crate::reactor::tls::Certificates;
 use crate::reactor::tls::own::{OwnCertificates, OwnError};
-use crate::reactor::{Hooks, Reload};
+use crate::reactor::{Hooks, ReactorError, Reload};
 use crate::store::{Elastic, ElasticError};
 use crate::time::Now;
 use crate::tls::{Stamps, TlsError};
@@ -51,6 +51,8 @@ pub(super) enum Unusable {
     Elasticsearch(#[from] ElasticError),
     #[error("logging: {0}")]
     Log(#[from] io::Error),
+    #[error(transparent)]
+    Listening(#[from] ReactorError),
 }
 
 impl<'a> Process<'a> {
@@ -142,6 +144,12 @@ impl<'a> Process<'a> {
         usable_tls(config, self.own.as_ref().filter(|_| config.server.own_certificate))?;
         if let StoreChoice::Elasticsearch(settings) = &config.store {
             Elastic::check(settings)?;
+        }
+        let ports = |config: &Config| [config.server.port, config.server.internal_port];
+        let ours = ports(&self.in_force);
+        // where we listen ourselves it is free once we do not
+        for address in super::addresses(config).filter(|address| !ours.contains(&address.port)) {
+            address.check_free()?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::diagnostics::{self, Subject};
 use super::reload::{self, Process, Taken, Unusable};
-use super::under_agent::Life;
+use super::under_agent::{Life, TRY_AGAIN};
 use super::wishes::{Next, Wanted};
 use crate::agent_mode::seam::{State, UnitKind};
 use crate::config::{Loaded, Logging};
@@ -80,7 +80,9 @@ impl<'l, 'a> Supervised<'l, 'a> {
             }
             Taken::Unusable(unusable) => {
                 let named = reload::files(&wanted.loaded.config);
-                self.life.wishes.wait_for([named, wanted.loaded.files].concat());
+                // a port may be free again one day
+                let again_at = matches!(unusable, Unusable::Listening(_)).then_some(now.mono + TRY_AGAIN);
+                self.life.wishes.wait_for([named, wanted.loaded.files].concat(), again_at);
                 let kind = match &unusable {
                     Unusable::Elasticsearch(_) => UnitKind::Output,
                     _ => UnitKind::Input,

@@ -20,7 +20,7 @@ use crate::log::{LogHandle, Output};
 use crate::reactor::Clock;
 
 /// A server that failed is tried again after this (agent-mode.md, "States reported").
-const TRY_AGAIN: Duration = Duration::from_secs(2);
+pub(super) const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// The server's state where there is none.
 const NOTHING_SERVED: &str = r#"{"server": null}"#;
 /// For the last words to the agent.

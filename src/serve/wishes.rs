@@ -48,6 +48,8 @@ struct Current {
 struct Awaited {
     files: Vec<PathBuf>,
     stamps: Stamps,
+    /// And from then on so may what else there is in the world.
+    again_at: Option<Duration>,
 }
 
 /// Which output is used.
@@ -131,7 +133,7 @@ impl<'a> Wishes<'a> {
             return self.judged(verdict, now);
         }
         let Some(choice) = self.current.as_ref().map(|current| current.choice) else { return Next::Nothing };
-        if self.awaited.as_ref().is_some_and(Awaited::has_changed) {
+        if self.awaited.as_ref().is_some_and(|awaited| awaited.may_do(now)) {
             self.awaited = None;
             return self.go_on_with(choice);
         }
@@ -145,9 +147,9 @@ impl<'a> Wishes<'a> {
         }
     }
 
-    /// The newest wish cannot be put in force as long as these files are as they are.
-    pub(super) fn wait_for(&mut self, files: Vec<PathBuf>) {
-        self.awaited = Some(Awaited { stamps: stamps(&files), files });
+    /// The newest wish cannot be put in force as long as these files are as they are, or until it is tried again.
+    pub(super) fn wait_for(&mut self, files: Vec<PathBuf>, again_at: Option<Duration>) {
+        self.awaited = Some(Awaited { stamps: stamps(&files), files, again_at });
     }
 
     /// In how long [`Wishes::go_on`] is to be asked at `now` even if nothing comes.
@@ -224,7 +226,7 @@ impl<'a> Wishes<'a> {
     }
 
     fn bad(&mut self, errors: &Errors) -> Next {
-        self.wait_for(errors.files.clone());
+        self.wait_for(errors.files.clone(), None);
         let (kind, text) = configuration::fault(errors);
         Next::Bad(kind, text)
     }
@@ -270,8 +272,8 @@ impl<'a> Wishes<'a> {
 }
 
 impl Awaited {
-    fn has_changed(&self) -> bool {
-        stamps(&self.files) != self.stamps
+    fn may_do(&self, now: Duration) -> bool {
+        stamps(&self.files) != self.stamps || self.again_at.is_some_and(|at| at <= now)
     }
 }
 

@@ -45,6 +45,26 @@ fn a_bad_configuration_fails_its_unit_with_the_key_and_the_old_server_serves_on(
 }
 
 #[test]
+fn another_port_that_is_in_use_fails_the_input_and_the_old_server_serves_on_until_it_is_free() {
+    let mut world = World::start();
+    let old = world.port;
+    world.want(&json!({}), &nowhere());
+    world.listens(old);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    world.port = taken.local_addr().unwrap().port();
+    world.want(&json!({}), &nowhere());
+    let observed = world.stream.hear_when(|observed| of(observed, "input-1").state == State::Failed as i32);
+    let message = &of(&observed, "input-1").message;
+    assert!(message.contains("in use"), "{message}");
+    assert_eq!(of(&observed, "output-1").state, State::Starting as i32);
+    world.listens(old);
+    let new = world.port;
+    drop(taken);
+    world.listens(new);
+    world.stream.hear_when(|observed| are(observed, State::Starting));
+}
+
+#[test]
 fn a_port_in_use_fails_it_and_another_configuration_is_taken_at_once() {
     let mut world = World::start();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
