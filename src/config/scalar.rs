@@ -41,7 +41,7 @@ fn whole_fraction(digits: &str) -> Option<i128> {
     }
     let number: f64 = digits.parse().ok()?;
     (number.fract() == 0.0 && number <= EXACT_MAX).then(|| {
-        #[allow(clippy::cast_possible_truncation, reason = "whole and within the exact range")]
+        #[expect(clippy::cast_possible_truncation, reason = "whole and within the exact range")]
         let whole = number as i128;
         whole
     })

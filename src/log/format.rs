@@ -24,7 +24,7 @@ const TIME_OF_DAY: &[BorrowedFormatItem<'_>] =
     format_description!("[hour]:[minute]:[second].[subsecond digits:3]");
 
 /// The time of a line.
-#[allow(clippy::disallowed_methods, reason = "@timestamp is the log's own; no decision depends on it")]
+#[expect(clippy::disallowed_methods, reason = "@timestamp is the log's own; no decision depends on it")]
 pub(super) fn now() -> SystemTime {
     SystemTime::now()
 }
