@@ -13,8 +13,8 @@ use crate::cluster::pause;
 use crate::site::{Site, patient, runs};
 use crate::support::{Agent, Connection, Request, Response, Server, event, eventually};
 
-/// Clients at work at once.
-const CLIENTS: usize = 4;
+/// Clients at work at once, each of which asks for one thing at a time.
+pub(crate) const CLIENTS: usize = 4;
 /// Before a client that was refused comes again.
 const REFUSED_PAUSE: Duration = Duration::from_millis(100);
 /// An action of which all agents say that they have done it.
@@ -64,12 +64,14 @@ impl Load {
 
     /// Waits until so much more was acknowledged.
     pub(crate) fn wait_for(&self, count: usize) {
-        let acknowledged = || {
-            let tally = self.shared.tally();
-            tally.enrolled.len() + tally.policy_acks.len() + tally.action_acks.len()
-        };
-        let before = acknowledged();
-        eventually("more is acknowledged", || (acknowledged() >= before + count).then_some(()));
+        let before = self.acknowledged();
+        eventually("more is acknowledged", || (self.acknowledged() >= before + count).then_some(()));
+    }
+
+    /// How much was acknowledged so far.
+    pub(crate) fn acknowledged(&self) -> usize {
+        let tally = self.shared.tally();
+        tally.enrolled.len() + tally.policy_acks.len() + tally.action_acks.len()
     }
 
     /// Lets each client finish what it has begun.

@@ -8,13 +8,14 @@ use crate::cluster::pause;
 use crate::site::{Site, patient};
 use crate::support::{Process, Request, eventually, free_port};
 
-/// Seconds that a cluster is frozen for, where the environment does not say otherwise (`FLEET_FREEZE_SECONDS`).
+/// Seconds that a cluster is silent for, where the environment does not say otherwise (`FLEET_FREEZE_SECONDS`).
 const FREEZE_SECONDS: u64 = 5;
 /// For answers to be given up within a short freeze.
 const SHORT_TIMEOUT_SECONDS: u64 = 2;
 
-fn freeze_seconds() -> u64 {
-    std::env::var("FLEET_FREEZE_SECONDS").map_or(FREEZE_SECONDS, |seconds| seconds.parse().unwrap())
+pub(super) fn silence() -> Duration {
+    let seconds = std::env::var("FLEET_FREEZE_SECONDS");
+    Duration::from_secs(seconds.map_or(FREEZE_SECONDS, |seconds| seconds.parse().unwrap()))
 }
 
 #[test]
@@ -61,15 +62,15 @@ fn a_server_that_starts_while_there_is_no_cluster() {
 fn frozen(timeout_seconds: u64, name: &str) {
     let Some(cluster) = Breakable::take() else { return };
     let site = Site::new(&cluster);
-    let seconds = freeze_seconds();
+    let silence = silence();
     let timeout = format!("{timeout_seconds}s");
     let server = site.serve_with(options(&site, cluster.url()).set("output.elasticsearch.timeout", timeout));
     let scene = Scene::on(&site, &server);
     cluster.freeze();
-    pause(Duration::from_secs(seconds));
+    pause(silence);
     scene.all_are_parked();
     cluster.thaw();
-    scene.ends_well(&format!("frozen for {seconds} s, {name}"));
+    scene.ends_well(&format!("frozen for {} s, {name}", silence.as_secs()));
 }
 
 #[test]

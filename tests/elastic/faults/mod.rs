@@ -8,6 +8,8 @@ mod cluster;
 mod credentials;
 mod hosts;
 mod indices;
+#[cfg(target_os = "linux")]
+mod network;
 
 use std::io::{Write, stderr};
 use std::time::Duration;
