@@ -6,6 +6,10 @@ use std::process::ExitCode;
 use fleet_server::operator::{self, arguments::Arguments, configuration};
 use fleet_server::serve;
 
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     match operator::parse(std::env::args_os()) {
         Err(code) => code,
