@@ -166,6 +166,7 @@ impl Shared {
     }
 }
 
-fn in_thread(work: impl FnOnce() + Send + 'static) {
+/// Lets one of its connections, or what accepts them, go its own way.
+pub(crate) fn in_thread(work: impl FnOnce() + Send + 'static) {
     thread::Builder::new().name("proxy".into()).spawn(work).unwrap();
 }

@@ -4,7 +4,6 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 use socket2::{SockFilter, SockRef};
 
@@ -12,6 +11,7 @@ use super::cluster::silence;
 use super::{Scene, options};
 use crate::cluster::{Cluster, pause};
 use crate::load::CLIENTS;
+use crate::proxy::in_thread;
 use crate::site::Site;
 
 /// The only instruction of a socket's packet filter: "return 0", which lets no byte of any packet in.
@@ -75,7 +75,9 @@ impl Network {
     /// From now on everything comes through, also what is sent again.
     fn heal(&self) {
         let mut state = self.shared.state();
-        state.drops = false;
+        if !std::mem::take(&mut state.drops) {
+            return;
+        }
         let hears = |socket: SockRef<'_>| socket.detach_filter().unwrap();
         hears(SockRef::from(&self.shared.listener));
         state.connections.iter().for_each(|connection| hears(SockRef::from(connection)));
@@ -94,10 +96,9 @@ impl State {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        let mut state = self.shared.state();
-        (state.ended, state.drops) = (true, false);
-        self.shared.bell.notify_all();
-        drop(state);
+        self.shared.state().ended = true;
+        // a test may have failed in the silence, in which nobody can connect
+        self.heal();
         // wakes the one that accepts
         let _ = TcpStream::connect(&self.address);
     }
@@ -142,10 +143,6 @@ impl Shared {
 /// Packets for this socket are thrown away before TCP sees them.
 fn deafen(socket: &impl AsFd) {
     SockRef::from(socket).attach_filter(&[NOTHING]).unwrap();
-}
-
-fn in_thread(work: impl FnOnce() + Send + 'static) {
-    thread::Builder::new().name("network".into()).spawn(work).unwrap();
 }
 
 #[test]
