@@ -114,6 +114,9 @@ pub(crate) struct DownloadOptions {
     /// How often; the first time the server reads it from its store
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) rounds: u32,
+    /// Let the kernel drop the bodies unread, but for those of one agent in 100: what the server alone can do
+    #[arg(long)]
+    pub(crate) drop_bodies: bool,
 }
 
 #[derive(Args)]

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use mio::net::TcpStream;
+use rustix::net::RecvFlags;
 use rustls::{ClientConfig, ClientConnection, pki_types::ServerName};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -109,6 +110,12 @@ impl Transport {
             Self::Tls { tls, .. } => decrypt(tls, &scratch[..count], sink)?,
         }
         Ok(Some(Peer::Open))
+    }
+
+    /// Lets the kernel drop at most one `scratch` full of what has come, unread; none when there is nothing, 0 at the end.
+    pub(crate) fn discard_once(&mut self, scratch: &mut [u8]) -> io::Result<Option<usize>> {
+        let dropped = rustix::net::recv(&*self.socket(), scratch, RecvFlags::TRUNC);
+        unless_blocked(dropped.map(|(_, count)| count).map_err(io::Error::from))
     }
 
     /// Says goodbye as a real client does, as far as the socket takes it.

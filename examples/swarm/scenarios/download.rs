@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::args::DownloadOptions;
-use crate::fetch::{self, Fetched, Source};
+use crate::fetch::{self, Bodies, Fetched, Source};
 use crate::proc::Process;
 use crate::report::Section;
 use crate::run::Run;
@@ -31,7 +31,8 @@ pub(crate) fn run(options: &DownloadOptions) -> Result<bool, String> {
         let started = Instant::now();
         let threads = usize::try_from(common.threads).unwrap_or(1);
         let deadline = started + Duration::from_secs(common.deadline_seconds);
-        let mut fetched = fetch_all(&source, requests, threads, deadline)?;
+        let bodies = if options.drop_bodies { Bodies::Dropped } else { Bodies::Received };
+        let mut fetched = fetch_all(&source, requests, threads, bodies, deadline)?;
         let seconds = started.elapsed().as_secs_f64();
         let mut section = Section::new("download");
         section.set("round", json!(round));
@@ -75,6 +76,7 @@ fn fetch_all(
     source: &Source,
     mut requests: Vec<Vec<u8>>,
     threads: usize,
+    bodies: Bodies,
     deadline: Instant,
 ) -> Result<Fetched, String> {
     let share = requests.len().div_ceil(threads.max(1)).max(1);
@@ -88,7 +90,7 @@ fn fetch_all(
     std::thread::scope(|scope| {
         let running: Vec<_> = hands
             .into_iter()
-            .map(|(first, hand)| scope.spawn(move || fetch::fetch(source, hand, first, deadline)))
+            .map(|(first, hand)| scope.spawn(move || fetch::fetch(source, hand, first, bodies, deadline)))
             .collect();
         let mut sum = Fetched::default();
         for thread in running {
