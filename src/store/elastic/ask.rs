@@ -35,6 +35,7 @@ pub(super) fn plain(method: &'static str, path: impl Into<String>) -> Request {
         content: Content::Json,
         authorization: None,
         repeatable: true,
+        small_answer: false,
         timeout: None,
     }
 }

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::Elastic;
 use super::ask::{Single, lines};
+use super::client::Request;
 use super::failure::{Cause, Cure, Trouble};
 use super::script::Script;
 use crate::store::StoreError;
@@ -21,6 +22,9 @@ const RETRY_ON_CONFLICT: u32 = 3;
 const ID_BYTES_MAX: usize = 512;
 /// Nothing else of the answer is read.
 const ANSWER: &str = "filter_path=errors,items.*.status,items.*.error,items.*._seq_no";
+
+/// What is answered to so many writes is small: some 40 bytes each.
+const ITEMS_SMALL: usize = 16;
 
 /// Whether there can be a document of this id. One that cannot be would fail the whole request.
 pub(super) fn is_id(id: &str) -> bool {
@@ -199,7 +203,9 @@ impl Elastic {
         let mut body = String::with_capacity(bytes);
         items.iter().for_each(|item| body.push_str(&item.lines));
         let refresh = if refresh == Refresh::Now { "&refresh=true" } else { "" };
-        let answer = self.once(&lines(format!("/_bulk?{ANSWER}{refresh}"), body))?;
+        let small_answer = items.len() <= ITEMS_SMALL;
+        let request = Request { small_answer, ..lines(format!("/_bulk?{ANSWER}{refresh}"), body) };
+        let answer = self.once(&request)?;
         let answer: BulkAnswer<'_> =
             serde_json::from_slice(&answer).map_err(|_| Trouble::garbled("writes"))?;
         Ok(answer.items.into_iter().map(ItemAnswer::judge).collect())

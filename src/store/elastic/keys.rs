@@ -147,6 +147,7 @@ impl Elastic {
         let authorization = Secret::new(format!("ApiKey {}", key.token()));
         let mut request = plain("GET", "/_security/_authenticate");
         request.authorization = Some(authorization);
+        request.small_answer = true;
         // outside trouble, inside what the cluster thinks of the key
         self.patiently(|| judged(&self.response(&request)?))?
     }
@@ -174,6 +175,7 @@ impl Elastic {
         let mut request = ask::json("PUT", "/_security/api_key?refresh=false", &body);
         // a second one would be nobody's
         request.repeatable = false;
+        request.small_answer = true;
         let made = self.call_on(client, &request)?;
         let made: MadeKey =
             serde_json::from_slice(&made).map_err(|_| Trouble::garbled("the making of a key").error)?;

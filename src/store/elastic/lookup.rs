@@ -6,10 +6,14 @@ use serde_json::value::RawValue;
 use super::Elastic;
 use super::ask::{Single, json};
 use super::bulk::{Version, is_id};
+use super::client::Request;
 use super::failure::{Cause, Trouble};
 use super::indices::Index;
 use crate::model::raw::Raw;
 use crate::store::StoreError;
+
+/// So many answers without sources are small: some 100 bytes each.
+const VERSIONS_SMALL: usize = 8;
 
 /// A document that is wanted.
 pub(super) struct Wanted<'a> {
@@ -109,7 +113,10 @@ impl Elastic {
             id: wanted.id,
             source: wanted.part.source(),
         });
-        let answer = self.once(&json("POST", "/_mget", &Lookups { docs: docs.collect() }))?;
+        let small_answer =
+            wanted.len() <= VERSIONS_SMALL && wanted.iter().all(|wanted| wanted.part == Part::Version);
+        let request = Request { small_answer, ..json("POST", "/_mget", &Lookups { docs: docs.collect() }) };
+        let answer = self.once(&request)?;
         let answer: LookupsAnswer<'_> =
             serde_json::from_slice(&answer).map_err(|_| Trouble::garbled("look-ups"))?;
         let read = |(place, answer): (usize, &RawValue)| {

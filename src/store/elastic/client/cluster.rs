@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use ureq::http::{self, Uri};
 use ureq::{Agent, AsSendBody, Body};
 
@@ -224,6 +224,9 @@ impl Cluster {
             headers.clone_from(&self.headers);
             if let Some(authorization) = self.authorization(request)? {
                 headers.insert(AUTHORIZATION, authorization);
+            }
+            if request.small_answer {
+                headers.remove(ACCEPT_ENCODING);
             }
             if !request.body.is_empty() {
                 headers.insert(CONTENT_TYPE, HeaderValue::from_static(request.content.mime_type()));

@@ -20,6 +20,8 @@ pub(in crate::store::elastic) struct Request {
     pub(in crate::store::elastic) authorization: Option<Secret>,
     /// What may be repeated when it is not known whether the cluster has done it.
     pub(in crate::store::elastic) repeatable: bool,
+    /// Its answer has a few hundred bytes, so that it is asked for as it is: inflating them costs more than reading them.
+    pub(in crate::store::elastic) small_answer: bool,
     /// For the answer's head, where it is not the configured one.
     pub(in crate::store::elastic) timeout: Option<Duration>,
 }

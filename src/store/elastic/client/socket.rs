@@ -5,6 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use socket2::{SockRef, TcpKeepalive};
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, LazyBuffers, NextTimeout, ShutdownHandle, Transport};
@@ -19,12 +21,18 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED_WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// A wait of so long may be longer by less than a second.
+const ROUNDED_FROM: Duration = Duration::from_secs(10);
+
 /// The connection.
 #[derive(Debug)]
 pub(super) struct Socket {
     /// Shared with ureq's handle that shuts it down.
     stream: Arc<TcpStream>,
     buffers: LazyBuffers,
+    /// What the socket was told last, for reading and for writing: telling it is a system call.
+    read_wait: Option<Duration>,
+    write_wait: Option<Duration>,
 }
 
 impl Socket {
@@ -49,7 +57,8 @@ impl Socket {
         socket.set_tcp_keepalive(&keepalive)?;
         #[cfg(target_os = "linux")]
         socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_WAIT_MAX))?;
-        Ok(Socket { stream: Arc::new(stream), buffers: LazyBuffers::new(INPUT_BYTES, OUTPUT_BYTES) })
+        let buffers = LazyBuffers::new(INPUT_BYTES, OUTPUT_BYTES);
+        Ok(Socket { stream: Arc::new(stream), buffers, read_wait: None, write_wait: None })
     }
 
     /// Ends the connection from another thread.
@@ -65,13 +74,21 @@ impl Transport for Socket {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.stream.set_write_timeout(wait(timeout)?)?;
+        let wait = wait(timeout)?;
+        if self.write_wait != wait {
+            self.stream.set_write_timeout(wait)?;
+            self.write_wait = wait;
+        }
         let output = self.buffers.output().get(..amount).unwrap_or_default();
         (&*self.stream).write_all(output).map_err(|error| in_time(error, timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.stream.set_read_timeout(wait(timeout)?)?;
+        let wait = wait(timeout)?;
+        if self.read_wait != wait {
+            self.stream.set_read_timeout(wait)?;
+            self.read_wait = wait;
+        }
         let input = self.buffers.input_append_buf();
         let count = loop {
             match (&*self.stream).read(input) {
@@ -86,20 +103,11 @@ impl Transport for Socket {
 
     fn is_open(&mut self) -> bool {
         // between requests a peer has nothing to say: bytes are as bad as an end
-        let silent = || -> io::Result<bool> {
-            self.stream.set_nonblocking(true)?;
-            let silent = match self.stream.peek(&mut [0]) {
-                Err(error) => error.kind() == ErrorKind::WouldBlock,
-                Ok(_) => false,
-            };
-            self.stream.set_nonblocking(false)?;
-            Ok(silent)
-        };
-        silent().unwrap_or(false)
+        recv(&*self.stream, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT) == Err(Errno::WOULDBLOCK)
     }
 }
 
-/// The time left for an operation; none is an error.
+/// The time left for an operation; none is an error. Long ones are rounded up to seconds, so that they are mostly the same.
 fn wait(timeout: NextTimeout) -> Result<Option<Duration>, Error> {
     if timeout.after.is_not_happening() {
         return Ok(None);
@@ -107,12 +115,38 @@ fn wait(timeout: NextTimeout) -> Result<Option<Duration>, Error> {
     if timeout.after.is_zero() {
         return Err(Error::Timeout(timeout.reason));
     }
-    Ok(Some(*timeout.after))
+    let wait = *timeout.after;
+    let is_long = wait >= ROUNDED_FROM && wait.subsec_nanos() > 0;
+    Ok(Some(if is_long { Duration::from_secs(wait.as_secs() + 1) } else { wait }))
 }
 
 fn in_time(error: io::Error, timeout: NextTimeout) -> Error {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::Timeout(timeout.reason),
         _ => Error::Io(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ureq::Timeout;
+
+    use super::*;
+
+    fn waits(after: Duration) -> Option<Duration> {
+        wait(NextTimeout { after: after.into(), reason: Timeout::Global, ..NextTimeout::default() }).unwrap()
+    }
+
+    #[test]
+    fn long_waits_are_whole_seconds_and_short_ones_are_exact() {
+        let milliseconds = Duration::from_millis;
+        assert_eq!(waits(milliseconds(9_990)), Some(milliseconds(9_990)));
+        assert_eq!(waits(milliseconds(10_000)), Some(milliseconds(10_000)));
+        assert_eq!(waits(milliseconds(89_001)), waits(milliseconds(90_000)));
+    }
+
+    #[test]
+    fn no_time_left_is_an_error() {
+        assert!(wait(NextTimeout { after: Duration::ZERO.into(), ..NextTimeout::default() }).is_err());
     }
 }

@@ -41,6 +41,13 @@ fn each_request_says_who_we_are() {
 }
 
 #[test]
+fn a_small_answer_is_asked_for_as_it_is() {
+    let server = Server::plain(elasticsearch);
+    succeed(&client(&[server.http()]), &Request { small_answer: true, ..get() });
+    assert_eq!(server.next().field("accept-encoding"), None);
+}
+
+#[test]
 fn a_body_has_a_length_and_a_type() {
     let server = Server::plain(elasticsearch);
     let client = client(&[server.http()]);

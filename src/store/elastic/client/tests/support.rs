@@ -69,6 +69,7 @@ pub(super) fn get() -> Request {
         content: Content::Json,
         authorization: None,
         repeatable: true,
+        small_answer: false,
         timeout: None,
     }
 }
