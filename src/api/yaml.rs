@@ -8,8 +8,17 @@ use serde_json::{Map, Number, Value};
 
 /// Nesting of a text.
 const DEPTH_MAX: usize = 64;
-/// Values and bytes that anchors and aliases may copy.
-const ALIAS_WEIGHT_MAX: usize = 1024 * 1024;
+/// How much a text may take once it is read: a map takes some hundred times the bytes that say it.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Lists and maps that stand in it.
+    pub collections: usize,
+    /// Values and bytes that anchors and aliases may copy.
+    pub alias_weight: usize,
+}
+
+/// Of a text that an operator writes.
+const OPERATOR_BOUNDS: Bounds = Bounds { collections: 1024 * 1024, alias_weight: 1024 * 1024 };
 
 /// Where a text is wrong, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,9 +39,14 @@ pub struct Document {
     pub lines: BTreeMap<String, usize>,
 }
 
-/// Reads the only document in `text`.
+/// Reads the only document in `text`, which an operator has written.
 pub fn parse(text: &str) -> Result<Document, YamlError> {
-    let mut builder = Builder { alias_weight_left: ALIAS_WEIGHT_MAX, ..Builder::default() };
+    parse_within(OPERATOR_BOUNDS, text)
+}
+
+/// Reads the only document in `text` within bounds.
+pub fn parse_within(bounds: Bounds, text: &str) -> Result<Document, YamlError> {
+    let mut builder = Builder { left: bounds, bounds, ..Builder::default() };
     for event in Parser::new_from_str(text) {
         match event {
             Ok((event, span)) => builder.event(event, span.start.line())?,
@@ -42,11 +56,18 @@ pub fn parse(text: &str) -> Result<Document, YamlError> {
     Ok(Document { value: builder.document.unwrap_or_default(), lines: builder.lines })
 }
 
+impl Default for Bounds {
+    fn default() -> Self {
+        OPERATOR_BOUNDS
+    }
+}
+
 #[derive(Default)]
 struct Builder {
+    bounds: Bounds,
+    left: Bounds,
     open: Vec<Collection>,
     anchors: BTreeMap<usize, Value>,
-    alias_weight_left: usize,
     document: Option<Value>,
     lines: BTreeMap<String, usize>,
 }
@@ -114,6 +135,10 @@ impl Builder {
         if self.open.len() >= DEPTH_MAX {
             return Err(fault(line, format!("nested deeper than {DEPTH_MAX}")));
         }
+        if self.left.collections == 0 {
+            return Err(fault(line, format!("more than {} lists and maps", self.bounds.collections)));
+        }
+        self.left.collections -= 1;
         self.open.push(Collection { content, anchor, line });
         Ok(())
     }
@@ -158,10 +183,10 @@ impl Builder {
     /// Takes a copy of `value` from what may be copied, in depth as in size.
     fn copied(&mut self, value: &Value, line: usize) -> Outcome {
         let (weight, depth) = measure(value);
-        if weight > self.alias_weight_left || self.open.len() + depth > DEPTH_MAX {
+        if weight > self.left.alias_weight || self.open.len() + depth > DEPTH_MAX {
             return Err(fault(line, "anchors and aliases grow too large"));
         }
-        self.alias_weight_left -= weight;
+        self.left.alias_weight -= weight;
         Ok(())
     }
 }
@@ -347,6 +372,15 @@ mod tests {
             bomb.push_str(&format!("a{level}: &a{level} [{below}]\n"));
         }
         assert_eq!(error(&bomb).1, "anchors and aliases grow too large");
+    }
+
+    #[test]
+    fn lists_and_maps_are_bounded() {
+        let bounds = Bounds { collections: 3, alias_weight: 0 };
+        assert!(parse_within(bounds, "[[], {}]").is_ok());
+        let error = parse_within(bounds, "- []\n- {}\n- {}").unwrap_err();
+        assert_eq!((error.line, error.message.as_str()), (3, "more than 3 lists and maps"));
+        assert!(parse_within(bounds, "[&a 1, *a]").is_err());
     }
 
     #[test]

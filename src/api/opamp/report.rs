@@ -14,6 +14,9 @@ use crate::api::yaml;
 use crate::model::file::hex;
 use crate::model::raw::{Raw, raw};
 
+/// What a collector runs has hundreds of lists and maps; these take 13 MB while they are read.
+const EFFECTIVE_CONFIG_BOUNDS: yaml::Bounds = yaml::Bounds { collections: 20_000, alias_weight: 100_000 };
+
 /// One message of a collector.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -140,7 +143,8 @@ fn effective_config(config: EffectiveConfig) -> Option<Result<Raw, NotYaml>> {
 /// `None` for a text of blanks and comments.
 fn as_json(body: &[u8]) -> Result<Option<Value>, String> {
     let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
-    let mut value = yaml::parse(text).map_err(|error| error.to_string())?.value;
+    let mut value =
+        yaml::parse_within(EFFECTIVE_CONFIG_BOUNDS, text).map_err(|error| error.to_string())?.value;
     match value {
         Value::Null => return Ok(None),
         Value::Object(_) => redact(&mut value),

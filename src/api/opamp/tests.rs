@@ -242,6 +242,14 @@ fn a_message_of_a_million_parts_is_refused_before_it_is_decoded() {
 }
 
 #[test]
+fn an_effective_configuration_of_countless_maps_is_not_kept() {
+    let maps = |count: usize| format!("a: [{}]", "{b: 1},".repeat(count));
+    assert!(configured(&[("", &maps(10_000))]).effective_config.unwrap().is_ok());
+    let error = configured(&[("", &maps(140_000))]).effective_config.unwrap().unwrap_err().to_string();
+    assert!(error.contains("more than 20000 lists and maps"), "{error}");
+}
+
+#[test]
 fn what_is_not_looked_at_does_not_count() {
     let packages = field(8, &field(1, &[]).repeat(FIELDS_MAX * 2));
     let report = Report::read(&[packages, field(1, &[1; 16])].concat()).unwrap();

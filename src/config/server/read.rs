@@ -133,11 +133,23 @@ fn static_policy_tokens(section: &mut Section<'_, '_>) -> Vec<StaticPolicyToken>
 fn pgp(section: &mut Section<'_, '_>) -> Pgp {
     let default = Pgp::default();
     let dir = section.path("dir");
+    let upstream_url = section.text("upstream_url", &default.upstream_url);
+    // the Go server starts with any, and fails when an agent asks
+    if !is_web_address(&upstream_url) {
+        section.warn("upstream_url", "is no http or https URL: agents get no key from there");
+    }
     Pgp {
-        upstream_url: section.text("upstream_url", &default.upstream_url),
+        upstream_url,
         dir: dir.unwrap_or_else(|| section.arguments().executable_directory.join(PGP_DIRECTORY)),
         proxy: proxies_of_environment(section),
     }
+}
+
+/// Whether it begins as an http or https URL does, with a host.
+fn is_web_address(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let has_host = !rest.is_empty() && !rest.starts_with(['/', ':', '?', '#']) && !rest.contains(' ');
+    has_host && ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
 fn pdkdf2(section: &mut Section<'_, '_>) -> Pbkdf2 {

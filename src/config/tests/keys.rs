@@ -235,3 +235,18 @@ fn a_sample_rate_is_from_zero_to_one() {
     let error = nothing().variable("ELASTIC_APM_TRANSACTION_SAMPLE_RATE", "all").error();
     assert!(error.starts_with("environment variable ELASTIC_APM_TRANSACTION_SAMPLE_RATE: "), "{error}");
 }
+
+#[test]
+fn a_place_of_the_pgp_key_that_is_no_url_is_a_warning() {
+    let warnings = |url: &str| server(&format!("pgp: {{upstream_url: '{url}'}}")).warnings();
+    for good in ["https://example.com/key", "HTTP://[::1]:8080"] {
+        assert!(warnings(good).is_empty(), "{good}");
+    }
+    for bad in ["example.com/key", "ftp://example.com/key", "https://", "https:///key", "https://a b"] {
+        let warnings = warnings(bad);
+        assert!(
+            warnings[0].contains("server.pgp.upstream_url: is no http or https URL"),
+            "{bad}: {warnings:?}"
+        );
+    }
+}
