@@ -169,7 +169,7 @@ impl Elastic {
         let body =
             json!({"size": ABANDONED_PER_RUN_MAX, "query": query, "_source": {"excludes": ["contents"]}});
         let mut ended = 0;
-        for hit in self.search_files(&format!("{}*", self.indices.sent_by_hosts(FilePart::Meta)), &body)? {
+        for hit in self.search_files(&self.where_we_end_uploads(), &body)? {
             let file = self.read_file(&hit, None)?;
             match self.end_file(&file.key, &file.upload_id, FileStatus::Failed, None) {
                 Ok(_) => ended += 1,
@@ -179,6 +179,19 @@ impl Elastic {
             }
         }
         Ok(ended)
+    }
+
+    /// Of hosts, and of operators, whose documents say when they began as those of hosts do; Kibana's do not. Endpoint's
+    /// libraries are not ours to write to.
+    fn where_we_end_uploads(&self) -> String {
+        let [from_hosts, for_hosts] =
+            [self.indices.sent_by_hosts(FilePart::Meta), self.indices.for_hosts(FilePart::Meta)];
+        let library = if self.indices.are_own() {
+            format!(",{}", self.indices.of_library("*", FilePart::Meta))
+        } else {
+            String::new()
+        };
+        format!("{from_hosts}*,{for_hosts}*{library}")
     }
 
     /// Makes an area's indices where nobody else does: without a definition the cluster would make wrong ones.

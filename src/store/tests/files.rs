@@ -239,8 +239,12 @@ fn uploads_that_nobody_brought_to_their_end_are_ended_after_a_day(fixture: &Fixt
         fixture.done(put(&key(upload_id), upload_id, 0, b"data"));
     }
     fixture.done(end(&key("whole"), "whole", FileStatus::Ready));
+    // an operator's
+    let for_agents = FileKey { area: FileArea::ToHost("endpoint".into()), id: "f".into() };
+    begin(fixture, &for_agents, "operator-s");
+    fixture.done(put(&for_agents, "operator-s", 0, b"data"));
     assert_eq!(fixture.clean_up(seconds_later(DAY)), 0);
-    assert_eq!(fixture.clean_up(seconds_later(DAY + 50)), 1);
+    assert_eq!(fixture.clean_up(seconds_later(DAY + 50)), 2);
     let status = |upload_id: &str| upload(fixture, upload_id).unwrap().status;
     assert_eq!(
         (status("old"), status("whole"), status("young")),
@@ -248,6 +252,7 @@ fn uploads_that_nobody_brought_to_their_end_are_ended_after_a_day(fixture: &Fixt
     );
     let left = ["old", "whole", "young"].map(|id| chunks(fixture, &key(id)).len());
     assert_eq!(left, [0, 1, 1]);
+    assert!(chunks(fixture, &for_agents).is_empty());
 }
 
 fn a_chunk_of_a_file_that_takes_none_is_refused(fixture: &Fixture) {
