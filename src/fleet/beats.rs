@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::Hashing;
 
-/// How long a beat waits for a commit to ride on.
-pub const BEATS_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a beat waits for a commit to ride on: with two beats a minute of each, ten thousand agents fill a write in that
+/// time.
+pub const BEATS_WAIT_MAX: Duration = Duration::from_secs(15);
 /// Agents in one write; more are written at once.
 pub const BEATS_PER_WRITE_MAX: usize = 5_000;
 
@@ -36,22 +37,30 @@ impl Beats {
         self.agents.remove(agent);
     }
 
-    /// When they have waited long enough.
-    pub fn due_at(&self) -> Option<Duration> {
-        let full = self.agents.len() >= BEATS_PER_WRITE_MAX;
-        self.since
-            .filter(|_| !self.agents.is_empty())
-            .map(|since| if full { since } else { since + BEATS_WAIT_MAX })
-    }
-
     /// Takes them all, for one or more writes of at most [`BEATS_PER_WRITE_MAX`].
     pub fn take(&mut self) -> Vec<Vec<String>> {
         self.since = None;
-        let mut agents: Vec<String> = self.agents.drain().map(|agent| agent.to_string()).collect();
+        let agents = self.agents.drain().map(|agent| agent.to_string()).collect();
         self.agents.shrink_to_fit();
-        // neighbours share pages of the store's index
-        agents.sort_unstable();
-        agents.chunks(BEATS_PER_WRITE_MAX).map(<[String]>::to_vec).collect()
+        in_writes(agents)
+    }
+
+    /// Takes those that are due: all once the first has waited long enough, before that as many as fill whole writes. The
+    /// others wait on, as if the first of them was noted `now`.
+    pub fn take_due(&mut self, now: Duration) -> Vec<Vec<String>> {
+        if self.since.is_some_and(|since| since + BEATS_WAIT_MAX <= now) {
+            return self.take();
+        }
+        if self.agents.len() < BEATS_PER_WRITE_MAX {
+            return Vec::new();
+        }
+        let full = self.agents.len() - self.agents.len() % BEATS_PER_WRITE_MAX;
+        let taken: Vec<Arc<str>> = self.agents.iter().take(full).cloned().collect();
+        for agent in &taken {
+            self.agents.remove(agent);
+        }
+        self.since = (!self.agents.is_empty()).then_some(now);
+        in_writes(taken.iter().map(ToString::to_string).collect())
     }
 
     /// How many wait.
@@ -65,27 +74,47 @@ impl Beats {
     }
 }
 
+/// Neighbours together: they share pages of the store's index.
+fn in_writes(mut agents: Vec<String>) -> Vec<Vec<String>> {
+    agents.sort_unstable();
+    agents.chunks(BEATS_PER_WRITE_MAX).map(<[String]>::to_vec).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn beats_of_one_agent_are_one_and_wait_for_ten_seconds() {
-        let mut beats = Beats::new(&Hashing::default());
-        beats.note("a".into(), Duration::from_secs(1));
-        beats.note("a".into(), Duration::from_secs(5));
-        assert_eq!(beats.due_at(), Some(Duration::from_secs(11)));
-        assert_eq!(beats.take(), [["a".to_owned()]]);
-        assert_eq!(beats.due_at(), None);
+    fn lengths(writes: &[Vec<String>]) -> Vec<usize> {
+        writes.iter().map(Vec::len).collect()
     }
 
     #[test]
-    fn many_beats_do_not_wait_and_are_written_in_pieces() {
+    fn beats_of_one_agent_are_one_and_wait_for_fifteen_seconds() {
+        let mut beats = Beats::new(&Hashing::default());
+        beats.note("a".into(), Duration::from_secs(1));
+        beats.note("a".into(), Duration::from_secs(5));
+        assert!(beats.take_due(Duration::from_secs(15)).is_empty());
+        assert_eq!(beats.take_due(Duration::from_secs(16)), [["a".to_owned()]]);
+        assert!(beats.is_empty() && beats.take_due(Duration::from_secs(100)).is_empty());
+    }
+
+    #[test]
+    fn whole_writes_do_not_wait_and_the_rest_waits_as_if_it_was_new() {
+        let mut beats = Beats::new(&Hashing::default());
+        for agent in 0..2 * BEATS_PER_WRITE_MAX + 1 {
+            beats.note(agent.to_string().into(), Duration::from_secs(1));
+        }
+        assert_eq!(lengths(&beats.take_due(Duration::from_secs(2))), [BEATS_PER_WRITE_MAX; 2]);
+        assert!(beats.take_due(Duration::from_secs(16)).is_empty());
+        assert_eq!(lengths(&beats.take_due(Duration::from_secs(17))), [1]);
+    }
+
+    #[test]
+    fn what_rides_along_is_taken_whole_in_pieces() {
         let mut beats = Beats::new(&Hashing::default());
         for agent in 0..BEATS_PER_WRITE_MAX + 1 {
             beats.note(agent.to_string().into(), Duration::from_secs(1));
         }
-        assert_eq!(beats.due_at(), Some(Duration::from_secs(1)));
-        assert_eq!(beats.take().iter().map(Vec::len).collect::<Vec<_>>(), [BEATS_PER_WRITE_MAX, 1]);
+        assert_eq!(lengths(&beats.take()), [BEATS_PER_WRITE_MAX, 1]);
     }
 }

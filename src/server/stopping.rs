@@ -113,7 +113,8 @@ impl Server {
             }
         }
         self.note_last_beats();
-        self.write_beats();
+        let left = self.fleet_mut().beats.take();
+        self.write_beats(left);
     }
 
     fn answer_parked(&mut self) {

@@ -233,18 +233,20 @@ impl Server {
 
     /// Writes heartbeats when they have waited long enough, or when a commit is about to go anyway.
     pub(super) fn flush_beats(&mut self) {
-        let now = self.now;
-        let due = self.fleet().beats.due_at().is_some_and(|due| due <= now.mono);
-        let rides = self.batcher.heartbeats_may_ride() && !self.fleet().beats.is_empty();
-        if self.beats_under_way == 0 && (due || rides) {
-            self.write_beats();
+        if self.beats_under_way > 0 || self.fleet().beats.is_empty() {
+            return;
         }
+        let now = self.now.mono;
+        let rides = self.batcher.heartbeats_may_ride();
+        let beats = &mut self.fleet_mut().beats;
+        let writes = if rides { beats.take() } else { beats.take_due(now) };
+        self.write_beats(writes);
     }
 
-    /// Writes what heartbeats there are.
-    pub(super) fn write_beats(&mut self) {
+    /// Writes heartbeats.
+    pub(super) fn write_beats(&mut self, writes: Vec<Vec<String>>) {
         let now = self.now;
-        for agents in self.fleet_mut().beats.take() {
+        for agents in writes {
             if self.put(Owner::Beats, Operation::Heartbeats { agents, at: now.wall }).is_ok() {
                 self.beats_under_way += 1;
             }

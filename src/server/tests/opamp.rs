@@ -11,6 +11,7 @@ use crate::api::opamp::message::{
     AgentConfigFile, AgentConfigMap, AgentToServer, EffectiveConfig, RemoteConfigStatus, ServerToAgent,
 };
 use crate::connection::ConnectionId;
+use crate::fleet::beats::BEATS_WAIT_MAX;
 use crate::model::Policy;
 use crate::model::raw::raw;
 use crate::server::Event;
@@ -165,6 +166,8 @@ fn a_collector_that_is_connected_has_heartbeats() {
     assert!(world.told(connection).is_empty() && !world.closed.contains(&connection));
     // nothing of it is left when it goes
     world.tell(Event::Lost { connection });
+    // but for what was noted before
+    world.pass(BEATS_WAIT_MAX);
     let beats = world.count("Heartbeats");
     world.pass(Duration::from_secs(600));
     assert_eq!(world.count("Heartbeats"), beats);

@@ -41,13 +41,13 @@ mod script;
 mod retiring;
 mod search;
 mod secrets;
+mod seen;
 #[cfg(test)]
 mod tests;
 mod tokens;
 mod watch;
 mod writes;
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -68,6 +68,7 @@ use self::output_health::OutputHealth;
 use self::patience::Patience;
 use self::prepare::Facts;
 use self::remote::Remotes;
+use self::seen::Seen;
 use self::watch::{Pace, WatchEnd};
 use super::{Lane, Lanes, Operation, Store, StoreResult};
 use crate::config::Elasticsearch;
@@ -83,8 +84,7 @@ pub struct Elastic {
     expired_actions_kept_ms: AtomicU64,
     patience: Patience,
     facts: OnceLock<Facts>,
-    /// Indices that were seen to be there, and when.
-    seen: Mutex<BTreeMap<Index, Duration>>,
+    seen: Arc<Seen>,
     young_keys: Mutex<YoungKeys>,
     /// Other clusters that agents send to.
     remotes: Mutex<Remotes>,
@@ -116,7 +116,7 @@ impl Elastic {
             expired_actions_kept_ms: milliseconds(expired_actions_kept).into(),
             patience: Patience::default(),
             facts: OnceLock::new(),
-            seen: Mutex::default(),
+            seen: Arc::default(),
             young_keys: Mutex::default(),
             remotes: Mutex::default(),
             output_health: Mutex::default(),

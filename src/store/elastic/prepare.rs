@@ -1,8 +1,6 @@
 //! What has to be known of the cluster before it can be used, found out with the first question and kept: whether it has
 //! the fleet module, and whether it has keys. And indices that nobody else makes.
 
-use std::collections::BTreeMap;
-use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Elastic;
@@ -69,7 +67,7 @@ impl Elastic {
     /// is rare and believes nothing.
     pub(super) fn ensure(&self, index: Index) -> Result<(), StoreError> {
         let now = self.client.now();
-        let seen = self.seen().get(&index).copied();
+        let seen = self.seen.last(index);
         let believed = match index {
             Index::Policies | Index::Tokens | Index::Actions | Index::Artifacts => Duration::ZERO,
             Index::Agents | Index::Results | Index::Keys | Index::Secrets => self.patience.index_believed,
@@ -84,23 +82,19 @@ impl Elastic {
         if is_ours && !(seen.is_some() && self.is_there(index)?) {
             self.make(index)?;
         }
-        self.seen().insert(index, now);
+        self.seen.note(index, now);
         Ok(())
     }
 
     /// The cluster says that an index is missing: the next write to it has to make it.
     pub(super) fn is_missing(&self, index: Index) {
-        self.seen().remove(&index);
+        self.seen.forget(index);
     }
 
     /// Asked of the statistics, which the role of the service account allows.
     pub(super) fn is_there(&self, index: Index) -> Result<bool, StoreError> {
         let path = format!("/{}/_stats/docs?filter_path=_shards.total", self.indices.name(index));
         self.call_on_unless_missing(&self.client, &plain("GET", path)).map(|found| found.is_some())
-    }
-
-    fn seen(&self) -> MutexGuard<'_, BTreeMap<Index, Duration>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn make(&self, index: Index) -> Result<(), StoreError> {

@@ -89,14 +89,22 @@ pub(super) fn statistics(answer: Result<Response, SendError>) -> Standing {
 /// Where the index of this name, or alias, stands by the statistics of several. None if they do not say so for sure: where an
 /// alias is given the cluster names the index behind it, which is the same with a number (`NAME-N`).
 pub(super) fn statistics_of(response: &Response, name: &str) -> Option<Standing> {
+    let standing = of_the_only(those_of(response, name)?);
+    matches!(standing, Standing::At { .. }).then_some(standing)
+}
+
+/// Whether the same statistics know an index of this name, or alias.
+pub(super) fn tells_of(response: &Response, name: &str) -> bool {
+    those_of(response, name).is_some_and(|found| !found.is_empty())
+}
+
+fn those_of(response: &Response, name: &str) -> Option<Vec<IndexStatistics>> {
     let Statistics { indices } =
         serde_json::from_slice(&response.body).ok().filter(|_| response.status == 200)?;
     let is_named = |found: &str| {
         found.strip_prefix(name).is_some_and(|rest| rest.is_empty() || is_number(rest.strip_prefix('-')))
     };
-    let named = indices.into_iter().filter(|(found, _)| is_named(found)).map(|(_, index)| index);
-    let standing = of_the_only(named.collect());
-    matches!(standing, Standing::At { .. }).then_some(standing)
+    Some(indices.into_iter().filter(|(found, _)| is_named(found)).map(|(_, index)| index).collect())
 }
 
 fn is_number(text: Option<&str>) -> bool {

@@ -1,6 +1,8 @@
 //! Without the module: where both indices stand, in one request. Both followers look at the same moments, and the second one
-//! of a moment takes what the first was answered.
+//! of a moment takes what the first was answered. The index of agents is looked at with them, so that those who write to it
+//! all the time need not ask whether it is there.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use super::answers;
 use super::progress::Standing;
 use super::requests::{self, Asks};
 use crate::store::elastic::client::{Client, Response};
+use crate::store::elastic::indices::{Index, Indices};
+use crate::store::elastic::seen::Seen;
 
 /// An answer to a request that began so long ago, at most, is as good as one of our own.
 const SHARED_FOR: Duration = Duration::from_millis(100);
@@ -15,9 +19,13 @@ const SHARED_FOR: Duration = Duration::from_millis(100);
 /// The looks of all followers.
 pub(super) struct Looks {
     client: Arc<Client>,
-    /// The names of the indices.
+    /// The names of the indices: those that are followed, and that of agents.
     names: Vec<String>,
+    agents: String,
+    seen: Arc<Seen>,
     last: Mutex<Option<Look>>,
+    /// How often something new was found.
+    news: AtomicU64,
 }
 
 struct Look {
@@ -29,8 +37,22 @@ struct Look {
 
 impl Looks {
     /// Nothing was looked at yet.
-    pub(super) fn new(client: Arc<Client>, names: Vec<String>) -> Self {
-        Looks { client, names, last: Mutex::new(None) }
+    pub(super) fn new(client: Arc<Client>, indices: &Indices, seen: Arc<Seen>) -> Self {
+        let names =
+            [Index::Policies, Index::Actions, Index::Agents].map(|index| indices.name(index).to_owned());
+        let agents = indices.name(Index::Agents).to_owned();
+        Looks { client, names: names.into(), agents, seen, last: Mutex::new(None), news: AtomicU64::new(0) }
+    }
+
+    /// A follower has found something new: the others hear of it before their next look.
+    pub(super) fn found_news(&self) {
+        self.news.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether anything was found since this was asked with the same `heard`.
+    pub(super) fn have_news(&self, heard: &mut u64) -> bool {
+        let news = self.news.load(Ordering::Relaxed);
+        std::mem::replace(heard, news) != news
     }
 
     /// How long it is until the next moment to look, of those that are this far apart.
@@ -55,8 +77,11 @@ impl Looks {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.as_ref().is_none_or(|look| look.began + SHARED_FOR < now) {
             let began = self.client.now();
-            let answer = self.client.send(&requests::statistics_of_all(&self.names));
-            *last = Some(Look { began, answer: answer.ok() });
+            let answer = self.client.send(&requests::statistics_of_all(&self.names)).ok();
+            if answer.as_ref().is_some_and(|answer| answers::tells_of(answer, &self.agents)) {
+                self.seen.note_again(Index::Agents, began);
+            }
+            *last = Some(Look { began, answer });
         }
         answers::statistics_of(last.as_ref()?.answer.as_ref()?, index)
     }
@@ -77,8 +102,7 @@ mod tests {
 
     fn looks(cluster: &Scripted) -> Looks {
         let settings = Elasticsearch { hosts: vec![cluster.url()], ..Elasticsearch::default() };
-        let names = vec![".fleet-policies".to_owned(), ".fleet-actions".to_owned()];
-        Looks::new(Arc::new(Client::new(&settings).unwrap()), names)
+        Looks::new(Arc::new(Client::new(&settings).unwrap()), &Indices::default(), Arc::default())
     }
 
     fn at(standing: &Standing) -> Option<i64> {
@@ -90,6 +114,16 @@ mod tests {
 
     fn standing(looks: &Looks, index: &str) -> Standing {
         looks.standing(&Asks { index: index.to_owned(), poll: Duration::ZERO })
+    }
+
+    #[test]
+    fn news_that_one_follower_found_are_heard_once_by_each_other() {
+        let looks = looks(&Scripted::json(|_| (200, json!({}))));
+        let (mut first, mut second) = (0, 0);
+        assert!(!looks.have_news(&mut first));
+        looks.found_news();
+        assert!(looks.have_news(&mut first) && looks.have_news(&mut second));
+        assert!(!looks.have_news(&mut first) && !looks.have_news(&mut second));
     }
 
     #[test]
@@ -105,6 +139,21 @@ mod tests {
         drop(last);
         let actions = looks.shared(".fleet-actions").unwrap();
         assert_eq!((at(&policies), at(&actions)), (Some(3), Some(5)));
+    }
+
+    #[test]
+    fn the_index_of_agents_is_seen_with_them_where_it_was_before() {
+        let agents = json!({"uuid": "u", "shards": {"0": [], "1": []}});
+        let cluster = Scripted::json(move |_| {
+            (200, json!({"indices": {".fleet-policies-7": index(3), ".fleet-agents-7": agents.clone()}}))
+        });
+        let looks = looks(&cluster);
+        looks.shared(".fleet-policies").unwrap();
+        assert_eq!(looks.seen.last(Index::Agents), None, "nobody has made it yet");
+        looks.seen.note(Index::Agents, Duration::ZERO);
+        looks.forget();
+        looks.shared(".fleet-policies").unwrap();
+        assert!(looks.seen.last(Index::Agents).is_some_and(|seen| seen > Duration::ZERO));
     }
 
     #[test]

@@ -103,12 +103,13 @@ impl Elastic {
     pub fn watch(&self, policy_debounce: Duration, poll: Duration) -> io::Result<ElasticWatch> {
         self.follow_at(policy_debounce, poll);
         let queue = &self.watch_end.0;
-        let names = [Index::Policies, Index::Actions].map(|index| self.indices.name(index).to_owned());
-        let looks = Arc::new(Looks::new(Arc::clone(&self.client), names.to_vec()));
+        let looks = Looks::new(Arc::clone(&self.client), &self.indices, Arc::clone(&self.seen));
+        let looks = Arc::new(looks);
         let follower = |index| Follower {
             pace: Arc::clone(&self.pace),
             client: Arc::clone(&self.client),
             looks: Arc::clone(&looks),
+            heard: 0,
             asks: Asks { index: self.indices.name(index).to_owned(), poll: self.pace.poll() },
             index,
             progress: Progress::new(Duration::ZERO),
@@ -149,6 +150,8 @@ struct Follower {
     client: Arc<Client>,
     /// Shared by all followers.
     looks: Arc<Looks>,
+    /// What of their news it knows.
+    heard: u64,
     asks: Asks,
     index: Index,
     progress: Progress,
@@ -170,6 +173,9 @@ impl Follower {
         self.asks.poll = self.pace.poll();
         if self.index == Index::Policies {
             self.progress.pause_between_rounds(self.pace.policy_debounce());
+        }
+        if self.looks.have_news(&mut self.heard) {
+            self.progress.has_news_near();
         }
         let step = self.progress.step();
         match step {
@@ -205,6 +211,7 @@ impl Follower {
             // it fails only when nobody listens any more
             Step::StartOver => return feed.start_over(&self.source()).is_ok(),
             Step::Read { after, up_to } => {
+                self.looks.found_news();
                 let read = feed.read(&self.source(), after, up_to);
                 if !self.has_read(read) {
                     return false;

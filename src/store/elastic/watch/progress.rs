@@ -13,12 +13,15 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(2);
 const FAILURES_TROUBLE: u32 = 2;
 /// So many 504 in a row are asked again at once: they end long polls. More, and somebody answers them without waiting.
 const GATEWAY_TIMEOUTS_MAX: u32 = 3;
-/// Without the module: between two looks at an index in which something happened lately...
+/// Without the module: between two looks just after news...
 const LOOK_PAUSE_MIN: Duration = Duration::from_millis(200);
-/// ...and once it has been quiet for long.
+/// ...and once nothing has happened for 7.5 minutes, or since the start.
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(2);
-/// So many looks without news are "lately": 5 s.
-const LOOKS_LATELY: u32 = 25;
+/// After so many looks without news the pause grows by the shortest. It is then about a hundredth of the silence before it,
+/// since somebody who works on the fleet makes the next change soon: 0.8 s after one of a minute.
+const LOOKS_BEFORE_LONGER: u32 = 50;
+/// Looks without news after which the pause is the longest.
+const LOOKS_QUIET: u32 = 9 * LOOKS_BEFORE_LONGER;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +127,7 @@ impl Progress {
             failures: 0,
             misses: 0,
             gateway_timeouts: 0,
-            quiet_looks: 0,
+            quiet_looks: LOOKS_QUIET,
             trouble: None,
         }
     }
@@ -197,6 +200,11 @@ impl Progress {
         }
     }
 
+    /// Something has changed here, or in what changes at the same times.
+    pub(super) fn has_news_near(&mut self) {
+        self.quiet_looks = 0;
+    }
+
     /// So long it waits between two rounds of reading, from the next on.
     pub(super) fn pause_between_rounds(&mut self, round_pause: Duration) {
         self.round_pause = round_pause;
@@ -238,7 +246,9 @@ impl Progress {
             self.checkpoint = -1;
         }
         if !self.begun || self.anew || current > self.checkpoint {
-            self.quiet_looks = 0;
+            if self.begun {
+                self.has_news_near();
+            }
             self.next = Next::Read { up_to: current };
         } else {
             self.is_well();
@@ -293,8 +303,7 @@ fn back_off(failures: u32) -> Duration {
 
 /// The wait before the next look after so many without news.
 fn look_pause(quiet_looks: u32) -> Duration {
-    let longer = quiet_looks.saturating_sub(LOOKS_LATELY).saturating_add(1);
-    LOOK_PAUSE_MIN.saturating_mul(longer).min(LOOK_PAUSE_MAX)
+    LOOK_PAUSE_MIN.saturating_mul(1 + quiet_looks / LOOKS_BEFORE_LONGER).min(LOOK_PAUSE_MAX)
 }
 
 #[cfg(test)]

@@ -69,12 +69,15 @@ fn following(checkpoint: i64) -> Progress {
     progress
 }
 
-/// The same without the module.
+/// The same without the module, just after news.
 fn looking(checkpoint: i64) -> Progress {
     let mut progress = Progress::new(Duration::ZERO);
     let begin = Begin { up_to: checkpoint };
     let table = vec![(Probe, Stands(NoModule)), (Look, index("u", checkpoint)), (begin, up_to(checkpoint))];
     play(&mut progress, table);
+    progress.has_news_near();
+    // what was due was decided before
+    play(&mut progress, vec![(Until { apart: LOOK_PAUSE_MAX }, Paused), (Look, index("u", checkpoint))]);
     progress
 }
 
@@ -358,13 +361,21 @@ fn without_the_module_the_statistics_are_looked_at() {
 fn looks_at_a_quiet_index_are_rare_and_those_after_news_are_not() {
     let mut progress = looking(5);
     let mut pauses = Vec::new();
-    for _ in 0..60 {
+    for _ in 0..500 {
         let Until { apart: pause } = progress.step() else { panic!("no pause") };
         pauses.push(pause);
         play(&mut progress, vec![(Look, index("u", 5))]);
     }
     assert!(pauses.is_sorted());
-    assert_eq!((pauses[0], pauses[24], pauses[59]), (LOOK_PAUSE_MIN, LOOK_PAUSE_MIN, LOOK_PAUSE_MAX));
+    let after = |silence: u64| {
+        let mut passed = Duration::ZERO;
+        let passes = |pause: &&Duration| {
+            passed += **pause;
+            passed > Duration::from_secs(silence)
+        };
+        pauses.iter().find(passes).unwrap().as_millis()
+    };
+    assert_eq!([0, 20, 60, 120, 300, 460].map(after), [200, 400, 800, 1000, 1600, 2000]);
     play(&mut progress, vec![(Until { apart: LOOK_PAUSE_MAX }, Paused), (Look, index("u", 6))]);
     play(&mut progress, vec![(Read { after: 5, up_to: 6 }, up_to(6)), (milliseconds_apart(200), Paused)]);
 }
