@@ -3,6 +3,7 @@
 //! `cargo test --test elastic latency -- --ignored --nocapture`
 
 use std::io::{Write, stderr};
+use std::thread;
 use std::time::Duration;
 
 use fleet_server::reactor::Clock;
@@ -11,16 +12,18 @@ use serde_json::{Value, json};
 use crate::cluster::{Cluster, pause};
 use crate::site::{Site, actions, park, runs, token};
 use crate::stand_in::StandIn;
-use crate::support::Server;
+use crate::support::{Agent, Server};
 
 /// Agents that each change is for.
 const AGENTS: usize = 10;
 /// Changes while there are others all the time.
-const CHANGES: usize = 40;
+const CHANGES: u32 = 40;
 /// How many changes come after how many seconds of silence each.
-const SHORT_SILENCES: [(usize, u64); 3] = [(CHANGES, 0), (6, 20), (6, 60)];
+const SHORT_SILENCES: [(u32, u64); 3] = [(CHANGES, 0), (6, 20), (6, 60)];
 /// After which looks at an index are as rare as they get: every 2 s.
-const LONG_SILENCES: [(usize, u64); 1] = [(3, 480)];
+const LONG_SILENCE: u64 = 480;
+/// Servers that are silent for so long at the same time, each for a change of its own.
+const SILENT_SERVERS: u32 = 4;
 /// Each silence is so much longer than the one before: changes come at any moment between two looks.
 const SILENCE_STEP: Duration = Duration::from_millis(370);
 
@@ -31,7 +34,7 @@ fn with_the_fleet_module_of_the_stand_in() {
     let site = Site::new(cluster);
     let stand_in = StandIn::before(cluster.url());
     let server = site.serve_with(site.options(stand_in.url()));
-    measure(&site, &server, "with the module", &SHORT_SILENCES);
+    measure(&site, &server, "with the module");
 }
 
 #[test]
@@ -40,16 +43,23 @@ fn without_the_fleet_module() {
     let Some(cluster) = Cluster::shared() else { return };
     let site = Site::new(cluster);
     let server = site.serve();
-    measure(&site, &server, "without the module", &SHORT_SILENCES);
+    measure(&site, &server, "without the module");
 }
 
 #[test]
-#[ignore = "prints figures; takes half an hour"]
+#[ignore = "prints figures; takes eight minutes"]
 fn without_the_fleet_module_after_long_silence() {
     let Some(cluster) = Cluster::shared() else { return };
-    let site = Site::new(cluster);
-    let server = site.serve();
-    measure(&site, &server, "without the module", &LONG_SILENCES);
+    let change = |number: u32| {
+        let site = Site::new(cluster);
+        let server = site.serve();
+        Subject::new(&site, &server).change(Duration::from_secs(LONG_SILENCE) + SILENCE_STEP * number)
+    };
+    let times = thread::scope(|scope| {
+        let running: Vec<_> = (0..SILENT_SERVERS).map(|number| scope.spawn(move || change(number))).collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    print("without the module", LONG_SILENCE, times);
 }
 
 #[test]
@@ -60,7 +70,7 @@ fn what_the_cluster_itself_takes() {
     site.act("nobody-s", []);
     let clock = Clock::start();
     let index = site.index("actions");
-    let look = |number: usize| {
+    let look = |number: u32| {
         let path = format!("/{index}/_doc/{number}");
         assert_eq!(cluster.admin("PUT", &path, &json!({"action_id": "x", "agents": []})).0, 201);
         let written = clock.now().mono;
@@ -72,49 +82,62 @@ fn what_the_cluster_itself_takes() {
     print("a refresh and a search", 0, times);
 }
 
-fn measure(site: &Site<'_>, server: &Server, name: &str, silences: &[(usize, u64)]) {
-    // makes the index
-    site.act("nobody-s", []);
-    let agents = site.settled(server, AGENTS);
-    let ids: Vec<&str> = agents.iter().map(|agent| agent.id.as_str()).collect();
-    let clock = Clock::start();
-    let mut last_token = String::new();
-    let mut change = |number: usize, silence: Duration| {
-        let mut connections = park(server, &agents, &runs(1, &last_token));
+fn measure(site: &Site<'_>, server: &Server, name: &str) {
+    let mut subject = Subject::new(site, server);
+    for (changes, seconds) in SHORT_SILENCES {
+        let longer = if seconds == 0 { Duration::ZERO } else { SILENCE_STEP };
+        let silences = (0..changes).map(|nth| Duration::from_secs(seconds) + longer * nth);
+        print(name, seconds, silences.map(|silence| subject.change(silence)).collect());
+    }
+    assert_eq!(status_of(server), "HEALTHY");
+}
+
+/// A server with its agents.
+struct Subject<'a> {
+    site: &'a Site<'a>,
+    server: &'a Server,
+    agents: Vec<Agent>,
+    clock: Clock,
+    changes: u32,
+    last_token: String,
+}
+
+impl<'a> Subject<'a> {
+    fn new(site: &'a Site<'a>, server: &'a Server) -> Self {
+        // makes the index
+        site.act("nobody-s", []);
+        let agents = site.settled(server, AGENTS);
+        Subject { site, server, agents, clock: Clock::start(), changes: 0, last_token: String::new() }
+    }
+
+    /// How long a change after a silence takes until the first agent has it.
+    fn change(&mut self, silence: Duration) -> Duration {
+        // before they park: a poll may be over before the silence is
         pause(silence);
-        let id = format!("change-{number}");
+        let mut connections = park(self.server, &self.agents, &runs(1, &self.last_token));
+        self.changes += 1;
+        let id = format!("change-{}", self.changes);
         // without a refresh: it is the server's to see to
-        let path = format!("/{}/_doc/{id}", site.index("actions"));
+        let path = format!("/{}/_doc/{id}", self.site.index("actions"));
         let document = json!({
             "action_id": id,
             "type": "SETTINGS",
             "data": {},
-            "agents": ids,
+            "agents": self.agents.iter().map(|agent| agent.id.as_str()).collect::<Vec<_>>(),
             "expiration": "2100-01-01T00:00:00Z",
             "@timestamp": "2026-01-01T00:00:00Z",
         });
-        assert_eq!(site.cluster.admin("PUT", &path, &document).0, 201);
-        let written = clock.now().mono;
+        assert_eq!(self.site.cluster.admin("PUT", &path, &document).0, 201);
+        let written = self.clock.now().mono;
         // they are served in the order in which the action names them
         let first = connections[0].response();
-        let woken = clock.now().mono - written;
+        let woken = self.clock.now().mono - written;
         for response in [first].into_iter().chain(connections[1..].iter_mut().map(|c| c.response())) {
             assert_eq!(actions(&response), [id.as_str()]);
-            last_token = token(&response);
+            self.last_token = token(&response);
         }
         woken
-    };
-    let mut number = 0;
-    for (changes, seconds) in silences {
-        let mut times = Vec::new();
-        for nth in 0..*changes {
-            let longer = if *seconds == 0 { Duration::ZERO } else { SILENCE_STEP };
-            number += 1;
-            times.push(change(number, Duration::from_secs(*seconds) + longer * u32::try_from(nth).unwrap()));
-        }
-        print(name, *seconds, times);
     }
-    assert_eq!(status_of(server), "HEALTHY");
 }
 
 fn status_of(server: &Server) -> Value {

@@ -15,13 +15,15 @@ const FAILURES_TROUBLE: u32 = 2;
 const GATEWAY_TIMEOUTS_MAX: u32 = 3;
 /// Without the module: between two looks just after news...
 const LOOK_PAUSE_MIN: Duration = Duration::from_millis(200);
-/// ...and once nothing has happened for 7.5 minutes, or since the start.
+/// ...and once nothing has happened for 7.5 minutes, or since a start that is half a minute ago.
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// After so many looks without news the pause grows by the shortest. It is then about a hundredth of the silence before it,
 /// since somebody who works on the fleet makes the next change soon: 0.8 s after one of a minute.
 const LOOKS_BEFORE_LONGER: u32 = 50;
-/// Looks without news after which the pause is the longest.
-const LOOKS_QUIET: u32 = 9 * LOOKS_BEFORE_LONGER;
+/// Between two looks just after the start: who starts a server may be about to change something...
+const LOOK_PAUSE_AT_START: Duration = Duration::from_millis(500);
+/// ...but a server that starts anew has had no news.
+const LOOKS_AT_START: u32 = 60;
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +98,7 @@ pub(super) struct Progress {
     misses: u32,
     gateway_timeouts: u32,
     quiet_looks: u32,
+    has_had_news: bool,
     trouble: Option<String>,
 }
 
@@ -127,7 +130,8 @@ impl Progress {
             failures: 0,
             misses: 0,
             gateway_timeouts: 0,
-            quiet_looks: LOOKS_QUIET,
+            quiet_looks: 0,
+            has_had_news: false,
             trouble: None,
         }
     }
@@ -203,6 +207,7 @@ impl Progress {
     /// Something has changed here, or in what changes at the same times.
     pub(super) fn has_news_near(&mut self) {
         self.quiet_looks = 0;
+        self.has_had_news = true;
     }
 
     /// So long it waits between two rounds of reading, from the next on.
@@ -291,7 +296,18 @@ impl Progress {
 
     /// At once where the cluster waits for us, else after a pause.
     fn ask_again(&self) -> Next {
-        if self.has_module() { Next::Ask } else { Next::Until { apart: look_pause(self.quiet_looks) } }
+        if self.has_module() { Next::Ask } else { Next::Until { apart: self.look_pause() } }
+    }
+
+    /// The wait before the next look.
+    fn look_pause(&self) -> Duration {
+        match (self.has_had_news, self.quiet_looks) {
+            (false, 0..LOOKS_AT_START) => LOOK_PAUSE_AT_START,
+            (false, _) => LOOK_PAUSE_MAX,
+            (true, looks) => {
+                LOOK_PAUSE_MIN.saturating_mul(1 + looks / LOOKS_BEFORE_LONGER).min(LOOK_PAUSE_MAX)
+            }
+        }
     }
 }
 
@@ -299,11 +315,6 @@ impl Progress {
 fn back_off(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     BACK_OFF_MIN.saturating_mul(1 << doublings).min(BACK_OFF_MAX)
-}
-
-/// The wait before the next look after so many without news.
-fn look_pause(quiet_looks: u32) -> Duration {
-    LOOK_PAUSE_MIN.saturating_mul(1 + quiet_looks / LOOKS_BEFORE_LONGER).min(LOOK_PAUSE_MAX)
 }
 
 #[cfg(test)]

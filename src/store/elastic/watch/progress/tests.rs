@@ -77,7 +77,7 @@ fn looking(checkpoint: i64) -> Progress {
     play(&mut progress, table);
     progress.has_news_near();
     // what was due was decided before
-    play(&mut progress, vec![(Until { apart: LOOK_PAUSE_MAX }, Paused), (Look, index("u", checkpoint))]);
+    play(&mut progress, vec![(Until { apart: LOOK_PAUSE_AT_START }, Paused), (Look, index("u", checkpoint))]);
     progress
 }
 
@@ -355,6 +355,18 @@ fn without_the_module_the_statistics_are_looked_at() {
             (Read { after: -1, up_to: 9 }, up_to(9)),
         ],
     );
+}
+
+#[test]
+fn a_server_that_starts_and_has_no_news_looks_rarely_after_half_a_minute() {
+    let mut progress = Progress::new(Duration::ZERO);
+    let begin = (Begin { up_to: 5 }, up_to(5));
+    play(&mut progress, vec![(Probe, Stands(NoModule)), (Look, index("u", 5)), begin]);
+    for _ in 0..LOOKS_AT_START {
+        play(&mut progress, vec![(Until { apart: LOOK_PAUSE_AT_START }, Paused), (Look, index("u", 5))]);
+    }
+    play(&mut progress, vec![(Until { apart: LOOK_PAUSE_MAX }, Paused), (Look, index("u", 6))]);
+    play(&mut progress, vec![(Read { after: 5, up_to: 6 }, up_to(6)), (milliseconds_apart(200), Paused)]);
 }
 
 #[test]
