@@ -18,8 +18,10 @@ use crate::support::{Agent, Server};
 const AGENTS: usize = 10;
 /// Changes while there are others all the time.
 const CHANGES: u32 = 40;
-/// How many changes come after how many seconds of silence each.
-const SHORT_SILENCES: [(u32, u64); 3] = [(CHANGES, 0), (6, 20), (6, 60)];
+/// How many changes come after how many seconds of silence each: the module wakes us whenever it is...
+const WITH_MODULE: &[(u32, u64)] = &[(CHANGES, 0), (6, 20)];
+/// ...without it the silence counts.
+const WITHOUT_MODULE: &[(u32, u64)] = &[(CHANGES, 0), (6, 20), (6, 60)];
 /// After which looks at an index are as rare as they get: every 2 s.
 const LONG_SILENCE: u64 = 480;
 /// Servers that are silent for so long at the same time, each for a change of its own.
@@ -34,7 +36,7 @@ fn with_the_fleet_module_of_the_stand_in() {
     let site = Site::new(cluster);
     let stand_in = StandIn::before(cluster.url());
     let server = site.serve_with(site.options(stand_in.url()));
-    measure(&site, &server, "with the module");
+    measure(&site, &server, "with the module", WITH_MODULE);
 }
 
 #[test]
@@ -43,7 +45,7 @@ fn without_the_fleet_module() {
     let Some(cluster) = Cluster::shared() else { return };
     let site = Site::new(cluster);
     let server = site.serve();
-    measure(&site, &server, "without the module");
+    measure(&site, &server, "without the module", WITHOUT_MODULE);
 }
 
 #[test]
@@ -82,9 +84,9 @@ fn what_the_cluster_itself_takes() {
     print("a refresh and a search", 0, times);
 }
 
-fn measure(site: &Site<'_>, server: &Server, name: &str) {
+fn measure(site: &Site<'_>, server: &Server, name: &str, silences: &[(u32, u64)]) {
     let mut subject = Subject::new(site, server);
-    for (changes, seconds) in SHORT_SILENCES {
+    for &(changes, seconds) in silences {
         let longer = if seconds == 0 { Duration::ZERO } else { SILENCE_STEP };
         let silences = (0..changes).map(|nth| Duration::from_secs(seconds) + longer * nth);
         print(name, seconds, silences.map(|silence| subject.change(silence)).collect());
