@@ -18,7 +18,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const HEADERS_MAX: usize = 32;
 const SCRATCH_BYTES: usize = 256 * 1024;
 const EVENTS_MAX: usize = 1_024;
-/// Of a body that is not looked at, one in so many is.
+/// One body in so many is received even where the others are dropped.
 const LOOKED_AT_EVERY: usize = 100;
 /// What TLS may have taken from the socket and holds back: a record that is not whole.
 const RECORD_BYTES_MAX: u64 = 16_384 + 256 + 5;
@@ -73,11 +73,10 @@ pub(crate) fn fetch(
     let mut poll = Poll::new()?;
     let mut downloads: Vec<Option<Download>> = Vec::new();
     for (place, request) in requests.into_iter().enumerate() {
-        let looked_at = (first + place).is_multiple_of(LOOKED_AT_EVERY);
-        let bodies = if looked_at { Bodies::Received } else { bodies };
-        let mut download = Download::begin(source, request, first + place, Token(place), &poll)?;
-        download.bodies = bodies;
-        downloads.push(Some(download));
+        let is_received = (first + place).is_multiple_of(LOOKED_AT_EVERY);
+        let bodies = if is_received { Bodies::Received } else { bodies };
+        let transport = begin(source, request, first + place, Token(place), &poll)?;
+        downloads.push(Some(Download { transport, head: Vec::new(), left: None, bodies }));
     }
     let (mut fetched, mut under_way) = (Fetched::default(), downloads.len());
     let (mut events, mut scratch) = (Events::with_capacity(EVENTS_MAX), vec![0; SCRATCH_BYTES]);
@@ -111,15 +110,22 @@ pub(crate) fn fetch(
     Ok(fetched)
 }
 
-impl Download {
-    fn begin(source: &Source, request: Vec<u8>, index: usize, token: Token, poll: &Poll) -> io::Result<Self> {
-        let tls = source.tls.as_ref().map(|(config, name)| (config, name));
-        let mut transport = Transport::open(source.address, index, tls)?;
-        transport.queue(request)?;
-        poll.registry().register(transport.socket(), token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Download { transport, head: Vec::new(), left: None, bodies: Bodies::Received })
-    }
+/// Connects from the address of agent `index`, and is about to send the request.
+fn begin(
+    source: &Source,
+    request: Vec<u8>,
+    index: usize,
+    token: Token,
+    poll: &Poll,
+) -> io::Result<Transport> {
+    let tls = source.tls.as_ref().map(|(config, name)| (config, name));
+    let mut transport = Transport::open(source.address, index, tls)?;
+    transport.queue(request)?;
+    poll.registry().register(transport.socket(), token, Interest::READABLE | Interest::WRITABLE)?;
+    Ok(transport)
+}
 
+impl Download {
     /// Sends and receives what is possible now; true once the body is complete.
     fn visit(
         &mut self,

@@ -8,17 +8,17 @@ use serde_json::{Map, Number, Value};
 
 /// Nesting of a text.
 const DEPTH_MAX: usize = 64;
-/// How much a text may take once it is read: a map takes some hundred times the bytes that say it.
+/// How much a text may take once it is read: a small map takes a hundred times the bytes that say it.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// Lists and maps that stand in it.
-    pub collections: usize,
+    /// Values and keys that stand in it.
+    pub nodes: usize,
     /// Values and bytes that anchors and aliases may copy.
     pub alias_weight: usize,
 }
 
 /// Of a text that an operator writes.
-const OPERATOR_BOUNDS: Bounds = Bounds { collections: 1024 * 1024, alias_weight: 1024 * 1024 };
+const OPERATOR_BOUNDS: Bounds = Bounds { nodes: 4 * 1024 * 1024, alias_weight: 1024 * 1024 };
 
 /// Where a text is wrong, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,6 +92,11 @@ type Outcome = Result<(), YamlError>;
 
 impl Builder {
     fn event(&mut self, event: Event<'_>, line: usize) -> Outcome {
+        if matches!(event, Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..)) {
+            let left = self.left.nodes.checked_sub(1);
+            self.left.nodes =
+                left.ok_or_else(|| fault(line, format!("more than {} values and keys", self.bounds.nodes)))?;
+        }
         match event {
             Event::Scalar(text, _, _, _) if self.awaits_key() => self.key(text.into_owned(), line),
             Event::Scalar(text, style, anchor, tag) => {
@@ -135,10 +140,6 @@ impl Builder {
         if self.open.len() >= DEPTH_MAX {
             return Err(fault(line, format!("nested deeper than {DEPTH_MAX}")));
         }
-        if self.left.collections == 0 {
-            return Err(fault(line, format!("more than {} lists and maps", self.bounds.collections)));
-        }
-        self.left.collections -= 1;
         self.open.push(Collection { content, anchor, line });
         Ok(())
     }
@@ -375,11 +376,12 @@ mod tests {
     }
 
     #[test]
-    fn lists_and_maps_are_bounded() {
-        let bounds = Bounds { collections: 3, alias_weight: 0 };
-        assert!(parse_within(bounds, "[[], {}]").is_ok());
-        let error = parse_within(bounds, "- []\n- {}\n- {}").unwrap_err();
-        assert_eq!((error.line, error.message.as_str()), (3, "more than 3 lists and maps"));
+    fn values_and_keys_are_bounded() {
+        let bounds = Bounds { nodes: 4, alias_weight: 0 };
+        assert!(parse_within(bounds, "[[], {}, 1]").is_ok());
+        assert!(parse_within(bounds, "a: 1\nb:\n").is_err(), "a map, two keys and two values");
+        let error = parse_within(bounds, "- []\n- {}\n- 1\n- 2").unwrap_err();
+        assert_eq!((error.line, error.message.as_str()), (4, "more than 4 values and keys"));
         assert!(parse_within(bounds, "[&a 1, *a]").is_err());
     }
 

@@ -30,7 +30,7 @@ const SILENT_SERVERS: u32 = 4;
 const SILENCE_STEP: Duration = Duration::from_millis(370);
 
 #[test]
-#[ignore = "prints figures"]
+#[ignore = "prints figures; takes two minutes"]
 fn with_the_fleet_module_of_the_stand_in() {
     let Some(cluster) = Cluster::shared() else { return };
     let site = Site::new(cluster);
@@ -40,7 +40,7 @@ fn with_the_fleet_module_of_the_stand_in() {
 }
 
 #[test]
-#[ignore = "prints figures"]
+#[ignore = "prints figures; takes nine minutes"]
 fn without_the_fleet_module() {
     let Some(cluster) = Cluster::shared() else { return };
     let site = Site::new(cluster);
@@ -55,7 +55,10 @@ fn without_the_fleet_module_after_long_silence() {
     let change = |number: u32| {
         let site = Site::new(cluster);
         let server = site.serve();
-        Subject::new(&site, &server).change(Duration::from_secs(LONG_SILENCE) + SILENCE_STEP * number)
+        let silence = Duration::from_secs(LONG_SILENCE) + SILENCE_STEP * number;
+        let time = Subject::new(&site, &server).change(silence);
+        assert_eq!(status_of(&server), "HEALTHY");
+        time
     };
     let times = thread::scope(|scope| {
         let running: Vec<_> = (0..SILENT_SERVERS).map(|number| scope.spawn(move || change(number))).collect();

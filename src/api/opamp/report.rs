@@ -14,8 +14,8 @@ use crate::api::yaml;
 use crate::model::file::hex;
 use crate::model::raw::{Raw, raw};
 
-/// What a collector runs has hundreds of lists and maps; these take 13 MB while they are read.
-const EFFECTIVE_CONFIG_BOUNDS: yaml::Bounds = yaml::Bounds { collections: 20_000, alias_weight: 100_000 };
+/// What a collector runs has hundreds of values. So many take some 20 MB at worst while they are read, each a map of one key.
+const EFFECTIVE_CONFIG_BOUNDS: yaml::Bounds = yaml::Bounds { nodes: 60_000, alias_weight: 30_000 };
 
 /// One message of a collector.
 #[derive(Clone, Debug)]

@@ -246,7 +246,7 @@ fn an_effective_configuration_of_countless_maps_is_not_kept() {
     let maps = |count: usize| format!("a: [{}]", "{b: 1},".repeat(count));
     assert!(configured(&[("", &maps(10_000))]).effective_config.unwrap().is_ok());
     let error = configured(&[("", &maps(140_000))]).effective_config.unwrap().unwrap_err().to_string();
-    assert!(error.contains("more than 20000 lists and maps"), "{error}");
+    assert!(error.contains("more than 60000 values and keys"), "{error}");
 }
 
 #[test]

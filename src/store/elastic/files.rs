@@ -165,17 +165,19 @@ impl Elastic {
     pub(super) fn end_abandoned_uploads(&self, now: Timestamp) -> Result<usize, StoreError> {
         let open = [FileStatus::Awaiting.name(), FileStatus::Uploading.name()];
         let before = json!({"range": {"upload_start": {"lt": now.minus(UPLOAD_TIME_MAX).0, "format": "epoch_millis"}}});
-        let query = all_of(&[json!({"terms": {"file.Status": open}}), before]);
+        let has_id = json!({"exists": {"field": "upload_id"}});
+        let query = all_of(&[json!({"terms": {"file.Status": open}}), before, has_id]);
         let body =
             json!({"size": ABANDONED_PER_RUN_MAX, "query": query, "_source": {"excludes": ["contents"]}});
         let mut ended = 0;
         for hit in self.search_files(&self.where_we_end_uploads(), &body)? {
-            let file = self.read_file(&hit, None)?;
-            match self.end_file(&file.key, &file.upload_id, FileStatus::Failed, None) {
+            let end = |file: File| self.end_file(&file.key, &file.upload_id, FileStatus::Failed, None);
+            match self.read_file(&hit, None).and_then(end) {
                 Ok(_) => ended += 1,
-                // its agent was faster
+                // its sender was faster
                 Err(StoreError::NotFound) => {}
-                Err(error) => return Err(error),
+                // the others are not its fault
+                Err(error) => ::log::warn!("the abandoned upload {} cannot be ended: {error}", hit.id),
             }
         }
         Ok(ended)

@@ -21,10 +21,10 @@ impl Seen {
         self.lock().insert(index, now);
     }
 
-    /// An index that was seen before is there still: who is to make it has done so.
-    pub(super) fn note_again(&self, index: Index, now: Duration) {
+    /// An index is there still. One that was never seen stays so: it may have to be made yet.
+    pub(super) fn renew(&self, index: Index, now: Duration) {
         if let Some(last) = self.lock().get_mut(&index) {
-            *last = now;
+            *last = now.max(*last);
         }
     }
 

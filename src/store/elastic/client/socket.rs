@@ -22,7 +22,7 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const UNACKNOWLEDGED_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// A wait of so long may be longer by less than a second.
-const ROUNDED_FROM: Duration = Duration::from_secs(10);
+const ROUNDED_FROM: Duration = Duration::from_secs(5);
 
 /// The connection.
 #[derive(Debug)]
@@ -140,9 +140,9 @@ mod tests {
     #[test]
     fn long_waits_are_whole_seconds_and_short_ones_are_exact() {
         let milliseconds = Duration::from_millis;
-        assert_eq!(waits(milliseconds(9_990)), Some(milliseconds(9_990)));
-        assert_eq!(waits(milliseconds(10_000)), Some(milliseconds(10_000)));
-        assert_eq!(waits(milliseconds(89_001)), waits(milliseconds(90_000)));
+        assert_eq!(waits(milliseconds(4_990)), Some(milliseconds(4_990)));
+        assert_eq!(waits(milliseconds(5_000)), Some(milliseconds(5_000)));
+        assert_eq!([9_001, 9_999].map(|after| waits(milliseconds(after))), [Some(milliseconds(10_000)); 2]);
     }
 
     #[test]

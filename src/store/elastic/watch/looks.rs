@@ -79,7 +79,7 @@ impl Looks {
             let began = self.client.now();
             let answer = self.client.send(&requests::statistics_of_all(&self.names)).ok();
             if answer.as_ref().is_some_and(|answer| answers::tells_of(answer, &self.agents)) {
-                self.seen.note_again(Index::Agents, began);
+                self.seen.renew(Index::Agents, began);
             }
             *last = Some(Look { began, answer });
         }

@@ -39,6 +39,8 @@ use crate::store::{Answer, Changes, StoreError, StoreResult, Watch};
 
 /// How long the cluster waits for news before it answers that there are none.
 const POLL_WAIT_MAX: Duration = Duration::from_secs(240);
+/// Each by a follower of its own.
+const FOLLOWED: [Index; 2] = [Index::Policies, Index::Actions];
 /// It asks, decodes JSON and little else.
 const STACK_BYTES: usize = 1024 * 1024;
 
@@ -59,7 +61,7 @@ impl WatchEnd {
 
     /// We have written to an index: its news are looked for at once.
     pub(super) fn wrote(&self, index: Index) {
-        self.0.wrote(index);
+        self.0.look_at(index);
     }
 }
 
@@ -174,9 +176,7 @@ impl Follower {
         if self.index == Index::Policies {
             self.progress.pause_between_rounds(self.pace.policy_debounce());
         }
-        if self.looks.have_news(&mut self.heard) {
-            self.progress.has_news_near();
-        }
+        self.hear_of_news();
         let step = self.progress.step();
         match step {
             Step::Pause(pause) => return self.queue.pause(pause),
@@ -196,7 +196,7 @@ impl Follower {
             }
             Step::Until { apart } => {
                 let woken = self.queue.pause_before_look(self.index, self.looks.next(apart));
-                if woken == Woken::ByOurWrite {
+                if woken == Woken::ToLook {
                     self.looks.forget();
                 }
                 return woken != Woken::ByTheEnd;
@@ -211,7 +211,7 @@ impl Follower {
             // it fails only when nobody listens any more
             Step::StartOver => return feed.start_over(&self.source()).is_ok(),
             Step::Read { after, up_to } => {
-                self.looks.found_news();
+                self.tell_of_news();
                 let read = feed.read(&self.source(), after, up_to);
                 if !self.has_read(read) {
                     return false;
@@ -229,6 +229,20 @@ impl Follower {
         }
         // a step that only waited must not go on after the end
         self.queue.pause(Duration::ZERO)
+    }
+
+    /// Where one index changes another may, too: its follower looks at once.
+    fn tell_of_news(&self) {
+        self.looks.found_news();
+        for other in FOLLOWED.into_iter().filter(|other| *other != self.index) {
+            self.queue.look_at(other);
+        }
+    }
+
+    fn hear_of_news(&mut self) {
+        if self.looks.have_news(&mut self.heard) {
+            self.progress.has_news_near();
+        }
     }
 
     fn source(&self) -> Source<'_> {

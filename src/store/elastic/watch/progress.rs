@@ -17,8 +17,8 @@ const GATEWAY_TIMEOUTS_MAX: u32 = 3;
 const LOOK_PAUSE_MIN: Duration = Duration::from_millis(200);
 /// ...and once nothing has happened for 7.5 minutes, or since a start that is half a minute ago.
 const LOOK_PAUSE_MAX: Duration = Duration::from_secs(2);
-/// After so many looks without news the pause grows by the shortest. It is then about a hundredth of the silence before it,
-/// since somebody who works on the fleet makes the next change soon: 0.8 s after one of a minute.
+/// After so many looks without news the pause grows by the shortest, since somebody who works on the fleet makes the next
+/// change soon: it is 0.4 s after 20 s of silence, 0.8 s after a minute, 1.6 s after five.
 const LOOKS_BEFORE_LONGER: u32 = 50;
 /// Between two looks just after the start: who starts a server may be about to change something...
 const LOOK_PAUSE_AT_START: Duration = Duration::from_millis(500);
@@ -208,6 +208,9 @@ impl Progress {
     pub(super) fn has_news_near(&mut self) {
         self.quiet_looks = 0;
         self.has_had_news = true;
+        if matches!(self.next, Next::Until { .. }) {
+            self.next = self.ask_again();
+        }
     }
 
     /// So long it waits between two rounds of reading, from the next on.

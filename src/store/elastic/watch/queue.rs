@@ -25,8 +25,8 @@ struct State {
     troubles: BTreeMap<Index, String>,
     /// The policies there are have been told, or cannot be.
     policies_were_first: bool,
-    /// Indices that we have written to ourselves since their followers began to wait.
-    written: BTreeSet<Index>,
+    /// Indices whose followers are to look before their time.
+    to_look_at: BTreeSet<Index>,
     closed: bool,
 }
 
@@ -35,8 +35,8 @@ struct State {
 pub(super) enum Woken {
     /// Its time has come.
     InTime,
-    /// There is something new in its index: we wrote it.
-    ByOurWrite,
+    /// There may be something new in its index.
+    ToLook,
     /// The watch is over.
     ByTheEnd,
 }
@@ -103,22 +103,22 @@ impl Queue {
         !state.closed
     }
 
-    /// Waits until it is time to look at an index, or until we write to it: whoever looks every now and then need not find
-    /// that out by looking.
+    /// Waits until it is time to look at an index, or until something says that there may be news: whoever looks every now and
+    /// then need not find that out by looking.
     pub(super) fn pause_before_look(&self, index: Index, pause: Duration) -> Woken {
-        let waits = |state: &mut State| !state.closed && !state.written.contains(&index);
+        let waits = |state: &mut State| !state.closed && !state.to_look_at.contains(&index);
         let waited = self.bell.wait_timeout_while(self.lock(), pause, waits);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        match (state.closed, state.written.remove(&index)) {
+        match (state.closed, state.to_look_at.remove(&index)) {
             (true, _) => Woken::ByTheEnd,
-            (false, true) => Woken::ByOurWrite,
+            (false, true) => Woken::ToLook,
             (false, false) => Woken::InTime,
         }
     }
 
-    /// We have written to an index.
-    pub(super) fn wrote(&self, index: Index) {
-        self.lock().written.insert(index);
+    /// There may be news in an index: we have written to it, or there are in another.
+    pub(super) fn look_at(&self, index: Index) {
+        self.lock().to_look_at.insert(index);
         self.bell.notify_all();
     }
 
@@ -231,12 +231,12 @@ mod tests {
     }
 
     #[test]
-    fn our_own_write_wakes_the_follower_of_that_index_once_and_no_other() {
+    fn what_may_be_new_wakes_the_follower_of_that_index_once_and_no_other() {
         let queue = Queue::default();
-        queue.wrote(Index::Policies);
+        queue.look_at(Index::Policies);
         let wait = |index, pause| queue.pause_before_look(index, pause);
         assert_eq!(wait(Index::Actions, Duration::from_millis(1)), Woken::InTime);
-        assert_eq!(wait(Index::Policies, Duration::from_secs(3600)), Woken::ByOurWrite);
+        assert_eq!(wait(Index::Policies, Duration::from_secs(3600)), Woken::ToLook);
         assert_eq!(wait(Index::Policies, Duration::from_millis(1)), Woken::InTime);
     }
 

@@ -234,6 +234,22 @@ fn a_request_is_not_tried_on_hosts_without_end() {
 }
 
 #[test]
+fn a_short_wait_on_a_kept_connection_is_not_as_long_as_the_one_before() {
+    let server = Server::plain(|peer| {
+        peer.take()?;
+        peer.say(answer(200, "{}"))?;
+        peer.take()?;
+        peer.wait_for_end()
+    });
+    let client = client(&[server.http()]);
+    let wait = |timeout| Request { timeout: Some(timeout), ..get() };
+    succeed(&client, &wait(Duration::from_secs(3600)));
+    let error = error_of(&client, &wait(Duration::from_millis(50)));
+    assert!(error.to_string().contains("in time"), "{error}");
+    assert_eq!(server.connections(), 1);
+}
+
+#[test]
 fn a_server_that_says_nothing_is_given_up_in_time() {
     let server = Server::plain(|peer| {
         peer.take()?;

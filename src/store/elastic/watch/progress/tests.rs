@@ -76,8 +76,6 @@ fn looking(checkpoint: i64) -> Progress {
     let table = vec![(Probe, Stands(NoModule)), (Look, index("u", checkpoint)), (begin, up_to(checkpoint))];
     play(&mut progress, table);
     progress.has_news_near();
-    // what was due was decided before
-    play(&mut progress, vec![(Until { apart: LOOK_PAUSE_AT_START }, Paused), (Look, index("u", checkpoint))]);
     progress
 }
 
