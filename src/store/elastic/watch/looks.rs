@@ -2,7 +2,6 @@
 //! of a moment takes what the first was answered. The index of agents is looked at with them, so that those who write to it
 //! all the time need not ask whether it is there.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,8 +23,6 @@ pub(super) struct Looks {
     agents: String,
     seen: Arc<Seen>,
     last: Mutex<Option<Look>>,
-    /// How often something new was found.
-    news: AtomicU64,
 }
 
 struct Look {
@@ -41,18 +38,7 @@ impl Looks {
         let names =
             [Index::Policies, Index::Actions, Index::Agents].map(|index| indices.name(index).to_owned());
         let agents = indices.name(Index::Agents).to_owned();
-        Looks { client, names: names.into(), agents, seen, last: Mutex::new(None), news: AtomicU64::new(0) }
-    }
-
-    /// A follower has found something new: the others hear of it before their next look.
-    pub(super) fn found_news(&self) {
-        self.news.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Whether anything was found since this was asked with the same `heard`.
-    pub(super) fn have_news(&self, heard: &mut u64) -> bool {
-        let news = self.news.load(Ordering::Relaxed);
-        std::mem::replace(heard, news) != news
+        Looks { client, names: names.into(), agents, seen, last: Mutex::new(None) }
     }
 
     /// How long it is until the next moment to look, of those that are this far apart.
@@ -114,16 +100,6 @@ mod tests {
 
     fn standing(looks: &Looks, index: &str) -> Standing {
         looks.standing(&Asks { index: index.to_owned(), poll: Duration::ZERO })
-    }
-
-    #[test]
-    fn news_that_one_follower_found_are_heard_once_by_each_other() {
-        let looks = looks(&Scripted::json(|_| (200, json!({}))));
-        let (mut first, mut second) = (0, 0);
-        assert!(!looks.have_news(&mut first));
-        looks.found_news();
-        assert!(looks.have_news(&mut first) && looks.have_news(&mut second));
-        assert!(!looks.have_news(&mut first) && !looks.have_news(&mut second));
     }
 
     #[test]

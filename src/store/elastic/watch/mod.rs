@@ -111,7 +111,6 @@ impl Elastic {
             pace: Arc::clone(&self.pace),
             client: Arc::clone(&self.client),
             looks: Arc::clone(&looks),
-            heard: 0,
             asks: Asks { index: self.indices.name(index).to_owned(), poll: self.pace.poll() },
             index,
             progress: Progress::new(Duration::ZERO),
@@ -152,8 +151,6 @@ struct Follower {
     client: Arc<Client>,
     /// Shared by all followers.
     looks: Arc<Looks>,
-    /// What of their news it knows.
-    heard: u64,
     asks: Asks,
     index: Index,
     progress: Progress,
@@ -176,7 +173,6 @@ impl Follower {
         if self.index == Index::Policies {
             self.progress.pause_between_rounds(self.pace.policy_debounce());
         }
-        self.hear_of_news();
         let step = self.progress.step();
         match step {
             Step::Pause(pause) => return self.queue.pause(pause),
@@ -198,6 +194,7 @@ impl Follower {
                 let woken = self.queue.pause_before_look(self.index, self.looks.next(apart));
                 if woken == Woken::ToLook {
                     self.looks.forget();
+                    self.progress.has_news_near();
                 }
                 return woken != Woken::ByTheEnd;
             }
@@ -233,15 +230,8 @@ impl Follower {
 
     /// Where one index changes another may, too: its follower looks at once.
     fn tell_of_news(&self) {
-        self.looks.found_news();
         for other in FOLLOWED.into_iter().filter(|other| *other != self.index) {
             self.queue.look_at(other);
-        }
-    }
-
-    fn hear_of_news(&mut self) {
-        if self.looks.have_news(&mut self.heard) {
-            self.progress.has_news_near();
         }
     }
 

@@ -208,9 +208,6 @@ impl Progress {
     pub(super) fn has_news_near(&mut self) {
         self.quiet_looks = 0;
         self.has_had_news = true;
-        if matches!(self.next, Next::Until { .. }) {
-            self.next = self.ask_again();
-        }
     }
 
     /// So long it waits between two rounds of reading, from the next on.

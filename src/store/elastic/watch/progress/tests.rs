@@ -75,7 +75,10 @@ fn looking(checkpoint: i64) -> Progress {
     let begin = Begin { up_to: checkpoint };
     let table = vec![(Probe, Stands(NoModule)), (Look, index("u", checkpoint)), (begin, up_to(checkpoint))];
     play(&mut progress, table);
+    // as a follower hears of news: when it is woken
+    play(&mut progress, vec![(Until { apart: LOOK_PAUSE_AT_START }, Paused)]);
     progress.has_news_near();
+    play(&mut progress, vec![(Look, index("u", checkpoint))]);
     progress
 }
 
