@@ -1,14 +1,15 @@
 //! Reads a JSON request body field by field (http-api.md, "Bodies"): unknown fields ignored, names in any case, null is
 //! absent, what follows the first value is ignored.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::ApiError;
-use crate::model::raw::{Raw, is_null, read_whole};
+use crate::model::raw::{Raw, is_null, raw, read_whole};
 
 /// Arrays and objects within each other that a stored field may have: what Elasticsearch and our own readers can follow.
 pub const JSON_DEPTH_MAX: usize = 100;
@@ -64,6 +65,21 @@ impl<'a> Fields<'a> {
         check_stored(name, value)?;
         Ok(Some(value.to_owned()))
     }
+}
+
+/// `object` with another value at `path`, which leads through objects; `None` if nothing is there. All else stays as it was
+/// written.
+pub fn replaced(object: &RawValue, path: &[&str], value: &RawValue) -> Option<Raw> {
+    let mut fields: BTreeMap<Name<'_>, &RawValue> = serde_json::from_str(object.get()).ok()?;
+    let (name, rest) = path.split_first()?;
+    let present = fields.get_mut(*name)?;
+    if rest.is_empty() {
+        *present = value;
+        return Some(raw(&fields));
+    }
+    let inner = replaced(present, rest, value)?;
+    *present = &inner;
+    Some(raw(&fields))
 }
 
 /// An error if `value` cannot be stored: it is nested too deeply, or holds a number or a text that who reads the document
@@ -125,9 +141,15 @@ impl<'de> Visitor<'de> for Entries {
 }
 
 /// A key, borrowed unless it holds escapes.
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, serde::Serialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(transparent)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Borrow<str> for Name<'_> {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::ApiError;
-use super::body::Fields;
-use crate::model::raw::{self, Raw};
+use super::body::{Fields, replaced};
+use crate::model::raw::{Raw, raw};
 
 /// What an agent wants to enrol as.
 #[derive(Debug)]
@@ -69,16 +69,7 @@ fn metadata(fields: &Fields<'_>) -> Result<(Option<Raw>, Vec<String>), ApiError>
 
 /// `local_metadata` with `elastic.agent.id` set to the agent's id, if that key is there.
 pub fn with_agent_id(local_metadata: Raw, agent: &str) -> Raw {
-    let Ok(mut value) = serde_json::from_str::<serde_json::Value>(local_metadata.get()) else {
-        return local_metadata;
-    };
-    match value.pointer_mut("/elastic/agent/id") {
-        Some(id) => {
-            *id = agent.into();
-            raw::raw(&value)
-        }
-        None => local_metadata,
-    }
+    replaced(&local_metadata, &["elastic", "agent", "id"], &raw(&agent)).unwrap_or(local_metadata)
 }
 
 /// The answer to an enrolment.
@@ -152,6 +143,21 @@ mod tests {
         let of = |text: &str| RawValue::from_string(text.to_owned()).unwrap();
         let set = with_agent_id(of(r#"{"elastic":{"agent":{"id":""}}}"#), "a");
         assert_eq!(set.get(), r#"{"elastic":{"agent":{"id":"a"}}}"#);
-        assert_eq!(with_agent_id(of(r#"{"x": 1}"#), "a").get(), r#"{"x": 1}"#);
+        for other in [
+            r#"{"x": 1}"#,
+            r#"{"elastic":null}"#,
+            r#"{"elastic":{"agent":{}}}"#,
+            r#"{"elastic":{"agent":[7]}}"#,
+        ] {
+            assert_eq!(with_agent_id(of(other), "a").get(), other);
+        }
+    }
+
+    #[test]
+    fn what_stands_beside_the_agent_id_stays_as_it_came() {
+        let came = r#"{"host":{"n":1.50,"\u0061":"\u00e4"},"elastic":{"x\"y":[ 1 ],"agent":{"version":"9","id":7}}}"#;
+        let came = RawValue::from_string(came.to_owned()).unwrap();
+        let kept = r#"{"elastic":{"agent":{"id":"b","version":"9"},"x\"y":[ 1 ]},"host":{"n":1.50,"\u0061":"\u00e4"}}"#;
+        assert_eq!(with_agent_id(came, "b").get(), kept);
     }
 }

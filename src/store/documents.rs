@@ -28,6 +28,24 @@ pub(super) fn text(object: &Object<'_>) -> String {
     raw(object).get().to_owned()
 }
 
+/// An error unless a document is an object.
+pub(super) fn check_object(document: &RawValue) -> Result<&str, StoreError> {
+    let members = document.get().strip_prefix('{');
+    members
+        .ok_or_else(|| StoreError::Failed { status: 500, reason: "a document is not a JSON object".into() })
+}
+
+/// A document with one more field, which it does not have yet, without reading the others.
+pub(super) fn with_field(
+    document: &RawValue,
+    field: &'static str,
+    value: &RawValue,
+) -> Result<String, StoreError> {
+    let members = check_object(document)?.trim_start();
+    let comma = if members.starts_with('}') { "" } else { "," };
+    Ok([r#"{""#, field, r#"":"#, value.get(), comma, members].concat())
+}
+
 /// Applies one change of a partial update.
 pub(super) fn change<'a>(object: &mut Object<'a>, field: &'a str, change: &'a Change) {
     match change {

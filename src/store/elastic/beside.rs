@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use super::client::Client;
 use super::key_roles::{Roles, current, merged};
-use super::output_keys::{KIND, Outputs, key_metadata, retired_from};
+use super::keys::KeyMetadata;
+use super::output_keys::{KIND, Outputs, retired_from};
 use super::{Elastic, Indices};
 use crate::config::{Elasticsearch, Secret};
 use crate::model::secret::reference;
@@ -206,7 +207,7 @@ impl WithRemotes {
     ) -> MadeKey {
         self.far()?.check_makes_keys(client)?;
         let name = format!("{}:{}", wanted.agent, need.output);
-        let key = self.far()?.make_key_on(client, &name, &need.roles, &key_metadata(&wanted.agent))?;
+        let key = self.far()?.make_key_on(client, &name, &need.roles, &KeyMetadata::output(&wanted.agent))?;
         let value = Secret::new(format!("{}:{}", key.id, key.secret));
         let mut output = AgentOutput {
             api_key_id: key.id.clone(),

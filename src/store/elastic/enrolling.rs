@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Elastic;
 use super::bulk::{Item, Outcome, Refresh, is_id};
 use super::indices::Index;
-use super::keys::KeyPurpose;
+use super::keys::{KeyMetadata, KeyPurpose};
 use super::lookup::{Document, Part, Wanted};
 use super::script::DELETE_IF_OURS;
 use crate::model::ApiKey;
@@ -112,7 +112,7 @@ impl Elastic {
     ) -> Result<Attempt<'a>, StoreError> {
         match (&enrollment.written, present) {
             (Written::New(document), _) => {
-                documents::open(document.get()).map_err(|error| unreadable(&error))?;
+                documents::check_object(document)?;
                 if present.is_some() && !enrollment.delete_agents.contains(&enrollment.agent) {
                     return Err(StoreError::Conflict);
                 }
@@ -127,7 +127,7 @@ impl Elastic {
         let key = self.make_key(&KeyPurpose {
             name: agent,
             role: "fleet-apikey-access",
-            metadata: json!({"agent_id": agent, "managed": true, "managed_by": "fleet-server", "type": "access"}),
+            metadata: KeyMetadata::access(agent),
         })?;
         Ok(Attempt { enrollment, key })
     }
@@ -140,10 +140,7 @@ impl Elastic {
                 Ok(self.change(agent, &patch.clone().set("access_api_key_id", &attempt.key.id)))
             }
             Written::New(document) => {
-                let key_id = raw(&attempt.key.id);
-                let mut object = documents::open(document.get()).map_err(|error| unreadable(&error))?;
-                object.insert("access_api_key_id", &key_id);
-                let document = documents::text(&object);
+                let document = documents::with_field(document, "access_api_key_id", &raw(&attempt.key.id))?;
                 Ok(match present {
                     Some(present) => Item::replace(index, agent, present.version, &document),
                     None => Item::create(index, agent, &document),

@@ -8,7 +8,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Elastic;
 use super::ask::{self, Single, plain};
@@ -16,7 +16,7 @@ use super::client::{Client, Identity, Response};
 use super::failure::{Cause, Trouble};
 use crate::config::Secret;
 use crate::model::ApiKey;
-use crate::model::raw::{Raw, raw};
+use crate::model::raw::Raw;
 use crate::store::{Answer, StoreError, StoreResult};
 
 /// Keys invalidated by one request.
@@ -35,7 +35,40 @@ pub(super) struct KeyPurpose<'a> {
     /// The name of its only role, which allows nothing but to be recognised.
     pub(super) role: &'a str,
     /// What is told of it.
-    pub(super) metadata: Value,
+    pub(super) metadata: KeyMetadata<'a>,
+}
+
+/// What is told of a key (elasticsearch.md, "API keys").
+#[derive(Serialize)]
+pub(super) struct KeyMetadata<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_id: Option<&'a str>,
+    managed: bool,
+    managed_by: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+impl<'a> KeyMetadata<'a> {
+    const OURS: Self =
+        KeyMetadata { agent_id: None, policy_id: None, managed: true, managed_by: "fleet-server", kind: "" };
+
+    /// By which an agent proves who it is.
+    pub(super) fn access(agent: &'a str) -> Self {
+        KeyMetadata { agent_id: Some(agent), kind: "access", ..Self::OURS }
+    }
+
+    /// By which an agent writes to an output.
+    pub(super) fn output(agent: &'a str) -> Self {
+        KeyMetadata { agent_id: Some(agent), kind: "output", ..Self::OURS }
+    }
+
+    /// Of an enrollment token, as Kibana tells it.
+    pub(super) fn enroll(policy_id: &'a str) -> Self {
+        KeyMetadata { policy_id: Some(policy_id), managed_by: "fleet", kind: "enroll", ..Self::OURS }
+    }
 }
 
 /// Keys made lately.
@@ -90,11 +123,30 @@ pub(super) struct KeyFound {
 }
 
 #[derive(Serialize)]
-struct NewKey<'a> {
+struct NewKey<'a, R> {
     name: &'a str,
-    role_descriptors: &'a Raw,
-    metadata: &'a Value,
+    role_descriptors: &'a R,
+    metadata: &'a KeyMetadata<'a>,
 }
+
+/// A role that allows nothing; without one a key could do all that its maker can.
+#[derive(Serialize)]
+struct Role {
+    cluster: [&'static str; 0],
+    applications: [Application; 1],
+}
+
+#[derive(Serialize)]
+struct Application {
+    application: &'static str,
+    privileges: [&'static str; 1],
+    resources: [&'static str; 1],
+}
+
+const NOTHING: Role = Role {
+    cluster: [],
+    applications: [Application { application: "fleet", privileges: ["no-privileges"], resources: ["*"] }],
+};
 
 /// What is known of a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -157,8 +209,7 @@ impl Elastic {
         if !self.facts()?.has_keys {
             return self.make_own_key();
         }
-        let nothing = json!([{"application": "fleet", "privileges": ["no-privileges"], "resources": ["*"]}]);
-        let roles = raw(&json!({purpose.role: {"cluster": [], "applications": nothing}}));
+        let roles = BTreeMap::from([(purpose.role, NOTHING)]);
         self.make_key_on(&self.client, purpose.name, &roles, &purpose.metadata)
     }
 
@@ -167,8 +218,8 @@ impl Elastic {
         &self,
         client: &Client,
         name: &str,
-        roles: &Raw,
-        metadata: &Value,
+        roles: &impl Serialize,
+        metadata: &KeyMetadata<'_>,
     ) -> Result<ApiKey, StoreError> {
         let name: String = name.chars().take(NAME_CHARS_MAX).collect();
         let body = NewKey { name: &name, role_descriptors: roles, metadata };

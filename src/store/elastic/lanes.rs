@@ -8,7 +8,7 @@ use crate::store::{Lane, Lanes, Operation};
 /// Look-ups or searches in one request: agents may say much of themselves, and what is read is held in memory.
 const READS_PER_REQUEST_MAX: usize = 32;
 /// What is done one at a time waits for those before it in its batch.
-const SINGLES_PER_BATCH_MAX: usize = 4;
+const SINGLES_PER_BATCH_MAX: usize = 8;
 /// Output keys that are known already are read together; those that are yet to be made wait for those before them.
 const KEYS_PER_BATCH_MAX: usize = 16;
 /// Requests for documents at once, and as many searches.

@@ -14,6 +14,7 @@ use super::client::Client;
 use super::doubtful::{Doubt, is_in_doubt, log_taken_back};
 use super::indices::Index;
 use super::key_roles::{Roles, merged};
+use super::keys::KeyMetadata;
 use super::lookup::{Document, Part, Wanted};
 use super::output_health::Sign;
 use super::script::{OUTPUT_GONE, OUTPUT_KEY};
@@ -217,9 +218,8 @@ impl Elastic {
         self.check_reachable(case)?;
         let (agent, need) = (case.agent, case.need);
         let name = format!("{agent}:{}", need.output);
-        let metadata = key_metadata(agent);
         let key = self
-            .make_key_on(case.client, &name, &need.roles, &metadata)
+            .make_key_on(case.client, &name, &need.roles, &KeyMetadata::output(agent))
             .map_err(|error| case.trouble(error))?;
         if case.remote().is_some() {
             self.output_does(&need.output, None, Sign::Key, case.at);
@@ -332,11 +332,6 @@ fn retired(stored: &AgentOutput, case: &Case<'_>) -> Option<RetiredKey> {
         OutputCluster::Remote(_) => &case.need.output,
     };
     retired_from(stored, output, case.at)
-}
-
-/// What is told of a key for an output.
-pub(super) fn key_metadata(agent: &str) -> Value {
-    json!({"agent_id": agent, "managed": true, "managed_by": "fleet-server", "type": "output"})
 }
 
 /// The key of an output that gets another one, or is gone. `output` is set for those that live elsewhere.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Elastic;
 use super::bulk::{Item, Refresh};
 use super::indices::Index;
-use super::keys::KeyPurpose;
+use super::keys::{KeyMetadata, KeyPurpose};
 use super::script::CHANGE;
 use super::search::{Found, Hit, Search, all_of, term};
 use crate::model::EnrollmentToken;
@@ -70,7 +70,7 @@ impl Elastic {
         let key = self.make_key(&KeyPurpose {
             name: title.trim(),
             role: "fleet-apikey-enroll",
-            metadata: json!({"policy_id": policy_id, "managed": true, "managed_by": "fleet", "type": "enroll"}),
+            metadata: KeyMetadata::enroll(policy_id),
         })?;
         let token = documents::token(&key, policy_id, name, at);
         let item = Item::create(self.indices.name(Index::Tokens), &key.id, raw(&token).get());

@@ -50,13 +50,16 @@ pub(super) fn read(headers: &HeaderMap, body: Body, bytes_max: u64) -> Result<Ve
         return Err(AnswerError::TooLarge(bytes_max));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(announced.min(CAPACITY_MAX)).unwrap_or(0));
-    let mut reader = BufReader::new(body.into_reader());
-    // an answer to HEAD names the coding of a body that it does not have
-    let is_gzip = is_gzip && !reader.fill_buf()?.is_empty();
+    let body = body.into_reader();
     let count = if is_gzip {
-        MultiGzDecoder::new(reader).take(bytes_max + 1).read_to_end(&mut bytes)?
+        let mut body = BufReader::new(body);
+        // an answer to HEAD names the coding of a body that it does not have
+        if body.fill_buf()?.is_empty() {
+            return Ok(bytes);
+        }
+        MultiGzDecoder::new(body).take(bytes_max + 1).read_to_end(&mut bytes)?
     } else {
-        reader.take(bytes_max + 1).read_to_end(&mut bytes)?
+        body.take(bytes_max + 1).read_to_end(&mut bytes)?
     };
     if u64::try_from(count).unwrap_or(u64::MAX) > bytes_max {
         return Err(AnswerError::TooLarge(bytes_max));

@@ -283,11 +283,15 @@ impl Host {
     }
 }
 
+/// Runs a request. Most have the time that the agent gives to each: for one of its own ureq copies all its settings.
 fn run(
     agent: &Agent,
     request: http::Request<impl AsSendBody>,
     timeout: Duration,
 ) -> Result<http::Response<Body>, ureq::Error> {
+    if agent.config().timeouts().recv_response == Some(timeout) {
+        return agent.run(request);
+    }
     agent.run(agent.configure_request(request).timeout_recv_response(Some(timeout)).build())
 }
 
@@ -305,6 +309,7 @@ fn agent_config(settings: &Elasticsearch) -> ureq::config::Config {
         // each step has its own time; that of connecting is in `dial`
         .timeout_send_request(Some(settings.timeout))
         .timeout_send_body(Some(settings.timeout))
+        .timeout_recv_response(Some(settings.timeout))
         .timeout_recv_body(Some(settings.timeout))
         .build()
 }

@@ -1,12 +1,18 @@
 //! How many requests a host gets at once: `max_conn_per_host`.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The places of one host.
 pub(super) struct Slots {
-    free: Mutex<u32>,
+    places: Mutex<Places>,
     bell: Condvar,
+}
+
+struct Places {
+    free: u32,
+    /// Requests that wait for one: where none does, the bell is a system call for nobody.
+    awaited: u32,
 }
 
 /// One place, until dropped.
@@ -15,26 +21,34 @@ pub(super) struct Slot<'a>(&'a Slots);
 impl Slots {
     /// So many places.
     pub(super) fn new(count: u32) -> Self {
-        Slots { free: Mutex::new(count), bell: Condvar::new() }
+        Slots { places: Mutex::new(Places { free: count, awaited: 0 }), bell: Condvar::new() }
     }
 
     /// Waits for a free place, but not longer than `wait_max`.
     pub(super) fn take(&self, wait_max: Duration) -> Option<Slot<'_>> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.bell.wait_timeout_while(free, wait_max, |free| *free == 0);
-        let (mut free, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if *free == 0 {
-            return None;
+        let mut places = self.places();
+        if places.free == 0 {
+            places.awaited += 1;
+            let waited = self.bell.wait_timeout_while(places, wait_max, |places| places.free == 0);
+            (places, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            places.awaited -= 1;
         }
-        *free -= 1;
+        places.free = places.free.checked_sub(1)?;
         Some(Slot(self))
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.0.bell.notify_one();
+        let mut places = self.0.places();
+        places.free += 1;
+        if places.awaited > 0 {
+            self.0.bell.notify_one();
+        }
     }
 }
 
@@ -50,5 +64,20 @@ mod tests {
         assert!(first.is_some() && second.is_some() && slots.take(Duration::ZERO).is_none());
         drop(first);
         assert!(slots.take(Duration::ZERO).is_some());
+    }
+
+    #[test]
+    fn who_waits_for_a_place_is_told_of_it() {
+        let slots = Slots::new(1);
+        let first = slots.take(Duration::ZERO);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| slots.take(Duration::from_secs(60)).is_some());
+            while slots.places().awaited == 0 {
+                std::thread::yield_now();
+            }
+            drop(first);
+            assert!(waiting.join().unwrap());
+        });
+        assert_eq!((slots.places().free, slots.places().awaited), (1, 0));
     }
 }
