@@ -1,15 +1,14 @@
 //! Reads a JSON request body field by field (http-api.md, "Bodies"): unknown fields ignored, names in any case, null is
 //! absent, what follows the first value is ignored.
 
-use std::borrow::{Borrow, Cow};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::ApiError;
-use crate::model::raw::{Raw, is_null, raw, read_whole};
+use crate::model::raw::{Raw, is_null, read_whole};
 
 /// Arrays and objects within each other that a stored field may have: what Elasticsearch and our own readers can follow.
 pub const JSON_DEPTH_MAX: usize = 100;
@@ -70,16 +69,16 @@ impl<'a> Fields<'a> {
 /// `object` with another value at `path`, which leads through objects; `None` if nothing is there. All else stays as it was
 /// written.
 pub fn replaced(object: &RawValue, path: &[&str], value: &RawValue) -> Option<Raw> {
-    let mut fields: BTreeMap<Name<'_>, &RawValue> = serde_json::from_str(object.get()).ok()?;
-    let (name, rest) = path.split_first()?;
-    let present = fields.get_mut(*name)?;
-    if rest.is_empty() {
-        *present = value;
-        return Some(raw(&fields));
+    let mut present = object;
+    for name in path {
+        let fields: Fields<'_> = serde_json::from_str(present.get()).ok()?;
+        present = fields.entries.iter().rev().find(|(key, _)| key == name)?.1;
     }
-    let inner = replaced(present, rest, value)?;
-    *present = &inner;
-    Some(raw(&fields))
+    // it lies within the text of the object
+    let start = (present.get().as_ptr() as usize).checked_sub(object.get().as_ptr() as usize)?;
+    let (before, rest) = object.get().split_at_checked(start)?;
+    let after = rest.get(present.get().len()..)?;
+    RawValue::from_string([before, value.get(), after].concat()).ok()
 }
 
 /// An error if `value` cannot be stored: it is nested too deeply, or holds a number or a text that who reads the document
@@ -141,15 +140,9 @@ impl<'de> Visitor<'de> for Entries {
 }
 
 /// A key, borrowed unless it holds escapes.
-#[derive(serde::Deserialize, serde::Serialize, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(serde::Deserialize)]
 #[serde(transparent)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl Borrow<str> for Name<'_> {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
 
 #[cfg(test)]
 mod tests {

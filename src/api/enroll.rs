@@ -157,7 +157,7 @@ mod tests {
     fn what_stands_beside_the_agent_id_stays_as_it_came() {
         let came = r#"{"host":{"n":1.50,"\u0061":"\u00e4"},"elastic":{"x\"y":[ 1 ],"agent":{"version":"9","id":7}}}"#;
         let came = RawValue::from_string(came.to_owned()).unwrap();
-        let kept = r#"{"elastic":{"agent":{"id":"b","version":"9"},"x\"y":[ 1 ]},"host":{"n":1.50,"\u0061":"\u00e4"}}"#;
+        let kept = r#"{"host":{"n":1.50,"\u0061":"\u00e4"},"elastic":{"x\"y":[ 1 ],"agent":{"version":"9","id":"b"}}}"#;
         assert_eq!(with_agent_id(came, "b").get(), kept);
     }
 }
