@@ -28,8 +28,8 @@ pub(super) fn text(object: &Object<'_>) -> String {
     raw(object).get().to_owned()
 }
 
-/// An error unless a document is an object.
-pub(super) fn check_object(document: &RawValue) -> Result<&str, StoreError> {
+/// What follows the first brace of a document; an error unless it is an object.
+pub(super) fn members(document: &RawValue) -> Result<&str, StoreError> {
     let members = document.get().strip_prefix('{');
     members
         .ok_or_else(|| StoreError::Failed { status: 500, reason: "a document is not a JSON object".into() })
@@ -41,7 +41,7 @@ pub(super) fn with_field(
     field: &'static str,
     value: &RawValue,
 ) -> Result<String, StoreError> {
-    let members = check_object(document)?.trim_start();
+    let members = members(document)?.trim_start();
     let comma = if members.starts_with('}') { "" } else { "," };
     Ok([r#"{""#, field, r#"":"#, value.get(), comma, members].concat())
 }
@@ -217,6 +217,20 @@ pub fn default_policy(now: Timestamp) -> Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_is_added_to_an_object_as_it_is() {
+        let with = |document: &str| {
+            let document = RawValue::from_string(document.to_owned()).unwrap();
+            with_field(&document, "a", &raw(&1))
+        };
+        assert_eq!(with("{}").unwrap(), r#"{"a":1}"#);
+        assert_eq!(with("{ }").unwrap(), r#"{"a":1}"#);
+        assert_eq!(with("{ \"b\": 1.50 }").unwrap(), r#"{"a":1,"b": 1.50 }"#);
+        for other in ["[]", "7", "null"] {
+            assert!(with(other).is_err(), "{other}");
+        }
+    }
 
     #[test]
     fn trusted_text_is_not_checked_again() {

@@ -2,6 +2,7 @@
 //! document names a key that is not there; if the document cannot be written, the key is taken back.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -15,6 +16,9 @@ use crate::model::ApiKey;
 use crate::model::raw::raw;
 use crate::store::documents::{self, unreadable};
 use crate::store::{Answer, Enrollment, StoreError, StoreResult, Written};
+
+/// So long keys are made in one batch: those whose turn has not come by then are answered, so that nobody waits for all.
+const KEYS_WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// An enrolment whose key is made.
 struct Attempt<'a> {
@@ -43,12 +47,17 @@ impl Elastic {
         }
         let mut items = Vec::new();
         let mut attempts = Vec::new();
+        let until = self.client.now() + KEYS_WAIT_MAX;
+        let mut end = None;
         for (enrollment, document) in enrollments.iter().zip(present) {
-            attempts.push(document.and_then(|document| {
+            let attempt = document.and_then(|document| {
+                end.clone().map_or(Ok(()), Err)?;
                 let attempt = self.begin(enrollment, document.as_ref())?;
                 items.push(self.document_of(&attempt, document.as_ref())?);
                 Ok(attempt)
-            }));
+            });
+            end = end.or_else(|| self.end_of_keys(attempt.as_ref().err(), until));
+            attempts.push(attempt);
         }
         let written = items.len();
         for attempt in attempts.iter().flatten() {
@@ -112,7 +121,7 @@ impl Elastic {
     ) -> Result<Attempt<'a>, StoreError> {
         match (&enrollment.written, present) {
             (Written::New(document), _) => {
-                documents::check_object(document)?;
+                documents::members(document)?;
                 if present.is_some() && !enrollment.delete_agents.contains(&enrollment.agent) {
                     return Err(StoreError::Conflict);
                 }
@@ -130,6 +139,17 @@ impl Elastic {
             metadata: KeyMetadata::access(agent),
         })?;
         Ok(Attempt { enrollment, key })
+    }
+
+    /// Why the rest of a batch gets no keys: the cluster does not answer, or takes too long.
+    fn end_of_keys(&self, error: Option<&StoreError>, until: Duration) -> Option<StoreError> {
+        match error {
+            Some(unreachable @ StoreError::Unreachable(_)) => Some(unreachable.clone()),
+            _ if self.client.now() >= until => {
+                Some(StoreError::Unavailable("the cluster takes too long to make keys".to_owned()))
+            }
+            _ => None,
+        }
     }
 
     /// The write of the agent's document: a new one, one in place of the namesake that was read, or changes.

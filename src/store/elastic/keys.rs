@@ -52,22 +52,25 @@ pub(super) struct KeyMetadata<'a> {
 }
 
 impl<'a> KeyMetadata<'a> {
-    const OURS: Self =
-        KeyMetadata { agent_id: None, policy_id: None, managed: true, managed_by: "fleet-server", kind: "" };
-
     /// By which an agent proves who it is.
     pub(super) fn access(agent: &'a str) -> Self {
-        KeyMetadata { agent_id: Some(agent), kind: "access", ..Self::OURS }
+        Self::ours("access", agent)
     }
 
     /// By which an agent writes to an output.
     pub(super) fn output(agent: &'a str) -> Self {
-        KeyMetadata { agent_id: Some(agent), kind: "output", ..Self::OURS }
+        Self::ours("output", agent)
+    }
+
+    fn ours(kind: &'static str, agent: &'a str) -> Self {
+        let managed_by = "fleet-server";
+        KeyMetadata { agent_id: Some(agent), policy_id: None, managed: true, managed_by, kind }
     }
 
     /// Of an enrollment token, as Kibana tells it.
     pub(super) fn enroll(policy_id: &'a str) -> Self {
-        KeyMetadata { policy_id: Some(policy_id), managed_by: "fleet", kind: "enroll", ..Self::OURS }
+        let (managed_by, kind) = ("fleet", "enroll");
+        KeyMetadata { agent_id: None, policy_id: Some(policy_id), managed: true, managed_by, kind }
     }
 }
 

@@ -283,7 +283,7 @@ impl Host {
     }
 }
 
-/// Runs a request. Most have the time that the agent gives to each: for one of its own ureq copies all its settings.
+/// Runs a request. For one that has another time than the agent gives to each, ureq copies all its settings.
 fn run(
     agent: &Agent,
     request: http::Request<impl AsSendBody>,

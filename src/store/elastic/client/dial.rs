@@ -15,6 +15,7 @@ use super::clock::Clock;
 use super::encrypted::{Encrypted, within};
 use super::error::cause;
 use super::forwarded::Forwarded;
+use super::gathered::Gathered;
 use super::proxy::{Proxies, ProxyServer, bare};
 use super::security::Security;
 use super::socket::Socket;
@@ -189,7 +190,8 @@ impl Connector for Dialer {
     type Out = Box<dyn Transport>;
 
     fn connect(&self, details: &ConnectionDetails<'_>, _: Option<()>) -> Result<Option<Self::Out>, Error> {
-        self.dial(details).map(Some)
+        let ready = self.dial(details)?;
+        Ok(Some(Box::new(Gathered::new(ready))))
     }
 }
 

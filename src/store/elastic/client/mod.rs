@@ -15,6 +15,7 @@ mod encrypted;
 mod error;
 mod fetch;
 mod forwarded;
+mod gathered;
 mod headers;
 mod hosts;
 mod proxy;

@@ -46,7 +46,9 @@ impl Drop for Slot<'_> {
     fn drop(&mut self) {
         let mut places = self.0.places();
         places.free += 1;
-        if places.awaited > 0 {
+        let is_awaited = places.awaited > 0;
+        drop(places);
+        if is_awaited {
             self.0.bell.notify_one();
         }
     }
@@ -78,6 +80,7 @@ mod tests {
             drop(first);
             assert!(waiting.join().unwrap());
         });
-        assert_eq!((slots.places().free, slots.places().awaited), (1, 0));
+        let places = slots.places();
+        assert_eq!((places.free, places.awaited), (1, 0));
     }
 }

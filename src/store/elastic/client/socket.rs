@@ -1,6 +1,6 @@
 //! A TCP connection as ureq's transport: connecting, waits with an end, and a peer that vanished is noticed.
 
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -21,8 +21,6 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// What a request begins with waits for what follows, up to this size: nearly every head.
-const HELD_BYTES_MAX: usize = 2 * 1024;
 /// A wait of so long may be longer by less than a second.
 const ROUNDED_FROM: Duration = Duration::from_secs(5);
 
@@ -32,11 +30,6 @@ pub(super) struct Socket {
     /// Shared with ureq's handle that shuts it down.
     stream: Arc<TcpStream>,
     buffers: LazyBuffers,
-    /// Goes with what follows, or before anything is waited for: ureq sends head and body by themselves, which would be two
-    /// system calls here and two wake-ups there.
-    held: Vec<u8>,
-    /// Nobody has asked whether the connection is open since something came.
-    unasked: bool,
     /// What the socket was told last, for reading and for writing: telling it is a system call.
     read_wait: Option<Duration>,
     write_wait: Option<Duration>,
@@ -65,27 +58,7 @@ impl Socket {
         #[cfg(target_os = "linux")]
         socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_WAIT_MAX))?;
         let buffers = LazyBuffers::new(INPUT_BYTES, OUTPUT_BYTES);
-        Ok(Socket {
-            stream: Arc::new(stream),
-            buffers,
-            held: Vec::new(),
-            unasked: false,
-            read_wait: None,
-            write_wait: None,
-        })
-    }
-
-    /// Sends what is held and so much of the output.
-    fn send(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        let wait = wait(timeout)?;
-        if self.write_wait != wait {
-            self.stream.set_write_timeout(wait)?;
-            self.write_wait = wait;
-        }
-        let output = self.buffers.output().get(..amount).unwrap_or_default();
-        let sent = write_both(&self.stream, &self.held, output);
-        self.held.clear();
-        sent.map_err(|error| in_time(error, timeout))
+        Ok(Socket { stream: Arc::new(stream), buffers, read_wait: None, write_wait: None })
     }
 
     /// Ends the connection from another thread.
@@ -101,17 +74,16 @@ impl Transport for Socket {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        if self.held.is_empty() && amount <= HELD_BYTES_MAX {
-            self.held.extend_from_slice(self.buffers.output().get(..amount).unwrap_or_default());
-            return Ok(());
+        let wait = wait(timeout)?;
+        if self.write_wait != wait {
+            self.stream.set_write_timeout(wait)?;
+            self.write_wait = wait;
         }
-        self.send(amount, timeout)
+        let output = self.buffers.output().get(..amount).unwrap_or_default();
+        (&*self.stream).write_all(output).map_err(|error| in_time(error, timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        if !self.held.is_empty() {
-            self.send(0, timeout)?;
-        }
         let wait = wait(timeout)?;
         if self.read_wait != wait {
             self.stream.set_read_timeout(wait)?;
@@ -126,34 +98,13 @@ impl Transport for Socket {
             }
         };
         self.buffers.input_appended(count);
-        self.unasked = true;
         Ok(count > 0)
     }
 
     fn is_open(&mut self) -> bool {
-        // ureq asks when it puts a connection aside and again when it takes it: the second answer says all
-        if std::mem::take(&mut self.unasked) {
-            return true;
-        }
         // between requests a peer has nothing to say: bytes are as bad as an end
         recv(&*self.stream, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT) == Err(Errno::WOULDBLOCK)
     }
-}
-
-/// Writes one after the other, in one piece where the system takes it.
-fn write_both(mut stream: &TcpStream, first: &[u8], second: &[u8]) -> io::Result<()> {
-    let mut both = [IoSlice::new(first), IoSlice::new(second)];
-    let mut left = &mut both[..];
-    IoSlice::advance_slices(&mut left, 0);
-    while !left.is_empty() {
-        match stream.write_vectored(left) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(count) => IoSlice::advance_slices(&mut left, count),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// The time left for an operation; none is an error. Long ones are rounded up to seconds, so that they are mostly the same.

@@ -59,6 +59,19 @@ fn enrolments_of_a_batch_share_one_write_that_waits_for_no_refresh() {
 }
 
 #[test]
+fn where_the_cluster_does_not_answer_only_the_first_of_a_batch_waits() {
+    let cluster = Scripted::json(|asked| match asked.path.split('?').next().unwrap() {
+        "/_mget" => (200, json!({"docs": [{"found": false}, {"found": false}, {"found": false}]})),
+        _ => (200, json!("no key")),
+    });
+    for answer in store(&cluster).run(vec![enroll("a"), enroll("b"), enroll("c")]) {
+        assert!(matches!(answer, Err(StoreError::Unreachable(_))), "{answer:?}");
+    }
+    assert_eq!(cluster.asked_of("PUT", "/_security/api_key").len(), 1);
+    assert!(cluster.asked_of("POST", "/_bulk").is_empty());
+}
+
+#[test]
 fn a_key_is_made_as_the_protocol_says() {
     let cluster = cluster(all_written);
     store(&cluster).run(vec![enroll("a")]);

@@ -234,6 +234,28 @@ fn a_request_is_not_tried_on_hosts_without_end() {
 }
 
 #[test]
+fn a_connection_that_was_closed_while_nobody_used_it_is_not_used_again() {
+    let (close, told) = channel::<()>();
+    let (closed, is_closed) = channel();
+    let told = Mutex::new(told);
+    let server = Server::plain(move |peer| {
+        peer.take()?;
+        peer.say(answer(200, "{}"))?;
+        told.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        peer.hang_up()?;
+        closed.send(()).unwrap();
+        Ok(())
+    });
+    let client = client(&[server.http()]);
+    for _ in 0..3 {
+        succeed(&client, &post("{}"));
+        close.send(()).unwrap();
+        is_closed.recv_timeout(PATIENCE).unwrap();
+    }
+    assert_eq!(server.connections(), 3);
+}
+
+#[test]
 fn a_short_wait_on_a_kept_connection_is_not_as_long_as_the_one_before() {
     let server = Server::plain(|peer| {
         peer.take()?;

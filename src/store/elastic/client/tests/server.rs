@@ -1,7 +1,7 @@
 //! A server that does with each connection what a test says.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -182,6 +182,11 @@ impl Peer {
     pub(super) fn say(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes.as_ref())?;
         self.stream.get_mut().flush()
+    }
+
+    /// Ends the connection: the client's side knows of it when this returns.
+    pub(super) fn hang_up(&self) -> io::Result<()> {
+        self.socket.shutdown(Shutdown::Both)
     }
 
     /// Waits until the client hangs up.
