@@ -17,9 +17,6 @@ use crate::model::raw::raw;
 use crate::store::documents::{self, unreadable};
 use crate::store::{Answer, Enrollment, StoreError, StoreResult, Written};
 
-/// So long keys are made in one batch: those whose turn has not come by then are answered, so that nobody waits for all.
-const KEYS_WAIT_MAX: Duration = Duration::from_secs(30);
-
 /// An enrolment whose key is made.
 struct Attempt<'a> {
     enrollment: &'a Enrollment,
@@ -47,7 +44,7 @@ impl Elastic {
         }
         let mut items = Vec::new();
         let mut attempts = Vec::new();
-        let until = self.client.now() + KEYS_WAIT_MAX;
+        let until = self.client.now() + self.patience.keys_made_for;
         let mut end = None;
         for (enrollment, document) in enrollments.iter().zip(present) {
             let attempt = document.and_then(|document| {
@@ -145,10 +142,8 @@ impl Elastic {
     fn end_of_keys(&self, error: Option<&StoreError>, until: Duration) -> Option<StoreError> {
         match error {
             Some(unreachable @ StoreError::Unreachable(_)) => Some(unreachable.clone()),
-            _ if self.client.now() >= until => {
-                Some(StoreError::Unavailable("the cluster takes too long to make keys".to_owned()))
-            }
-            _ => None,
+            _ if self.client.now() < until => None,
+            _ => Some(StoreError::Unavailable("the cluster takes too long to make keys".to_owned())),
         }
     }
 

@@ -18,6 +18,8 @@ pub(super) struct Patience {
     key_look_wait: Duration,
     /// So long an index that was seen is taken to be there still.
     pub(super) index_believed: Duration,
+    /// So long keys are made in one batch of enrolments: who has none by then is answered, so that nobody waits for all.
+    pub(super) keys_made_for: Duration,
     /// Nobody waits any more.
     over: Mutex<bool>,
     bell: Condvar,
@@ -32,6 +34,7 @@ impl Default for Patience {
             key_looks_max: 60,
             key_look_wait: Duration::from_secs(1),
             index_believed: Duration::from_secs(10),
+            keys_made_for: Duration::from_secs(30),
             over: Mutex::default(),
             bell: Condvar::default(),
         }
@@ -51,6 +54,12 @@ impl Patience {
     #[cfg(test)]
     pub(super) fn without_belief(self) -> Self {
         Patience { index_believed: Duration::ZERO, ..self }
+    }
+
+    /// Has no time for a second key in a batch.
+    #[cfg(test)]
+    pub(super) fn for_one_key(self) -> Self {
+        Patience { keys_made_for: Duration::ZERO, ..self }
     }
 
     /// Waits before the retry with this number, from 0 on.

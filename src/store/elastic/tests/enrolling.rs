@@ -72,6 +72,20 @@ fn where_the_cluster_does_not_answer_only_the_first_of_a_batch_waits() {
 }
 
 #[test]
+fn where_keys_take_long_those_that_are_made_are_used_and_the_others_are_told() {
+    let cluster = cluster(all_written);
+    let store = store(&cluster);
+    let store = Elastic { patience: Patience::without_waits().for_one_key(), ..store };
+    let answers = store.run(vec![enroll("a"), enroll("b"), enroll("c")]);
+    assert!(matches!(&answers[0], Ok(Answer::Key(key)) if key.id == "k0"), "{answers:?}");
+    for answer in &answers[1..] {
+        assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+    }
+    assert_eq!(writes_of(&cluster.asked_of("POST", "/_bulk")[0]), 1);
+    assert!(invalidated(&cluster).is_empty());
+}
+
+#[test]
 fn a_key_is_made_as_the_protocol_says() {
     let cluster = cluster(all_written);
     store(&cluster).run(vec![enroll("a")]);
