@@ -35,6 +35,11 @@ impl Secrets {
         self.0.insert(id, value);
     }
 
+    /// Adds those of another.
+    pub fn extend(&mut self, others: Secrets) {
+        self.0.extend(others.0);
+    }
+
     /// Takes a value out.
     pub fn remove(&mut self, id: &str) {
         self.0.remove(id);

@@ -1,7 +1,7 @@
 //! A STAND-IN for Elasticsearch's fleet module, which the distribution that tests get does not have: a small HTTP proxy in
-//! front of a real cluster that answers `_fleet/global_checkpoints`, `_fleet/_fleet_search` and `_fleet/_fleet_msearch`
-//! itself and passes everything else on. The checkpoints are those of the real cluster, asked for over and over; the
-//! searches are its own. What is tested by it is our side of the module, not the module.
+//! front of a real cluster that answers `_fleet/global_checkpoints`, `_fleet/_fleet_search`, `_fleet/_fleet_msearch` and
+//! `_fleet/secret` itself and passes everything else on. The checkpoints are those of the real cluster, asked for over and
+//! over; the searches are its own; secrets are kept here. What is tested by it is our side of the module, not the module.
 //!
 //! It can also answer for the cluster what a cluster says in trouble, and counts what it is asked. Expects the module
 //! `cluster` beside it.
@@ -9,9 +9,10 @@
 // each test program uses its part
 #![allow(dead_code)]
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -37,6 +38,11 @@ struct Shared {
     agent: ureq::Agent,
     faults: Mutex<Vec<Fault>>,
     seen: Mutex<Vec<String>>,
+    /// By their ids.
+    secrets: Mutex<BTreeMap<String, Value>>,
+    secrets_made: AtomicUsize,
+    /// Reads of secrets that are being answered, and the most there were at once.
+    reads: Mutex<(usize, usize)>,
     closed: AtomicBool,
 }
 
@@ -74,6 +80,9 @@ impl StandIn {
             agent: config.new_agent(),
             faults: Mutex::default(),
             seen: Mutex::default(),
+            secrets: Mutex::default(),
+            secrets_made: AtomicUsize::new(0),
+            reads: Mutex::default(),
             closed: AtomicBool::new(false),
         });
         let serving = Arc::clone(&shared);
@@ -98,6 +107,11 @@ impl StandIn {
     pub(crate) fn fail(&self, part: &str, times: usize, status: u16, body: &str) {
         let fault = Fault { part: part.to_owned(), status, body: body.to_owned(), times };
         lock(&self.shared.faults).push(fault);
+    }
+
+    /// The most reads of secrets that there were at once.
+    pub(crate) fn secrets_read_at_once(&self) -> usize {
+        lock(&self.shared.reads).1
     }
 
     /// How often something was asked whose path has `part` in it.
@@ -150,6 +164,9 @@ impl Shared {
                 self.pass_on("POST", &format!("{index}/_search"), request, &request.body)
             }
             Some(("", "_fleet_msearch")) => self.searches(request),
+            Some(("", secret)) if secret == "secret" || secret.starts_with("secret/") => {
+                self.secret(request, secret.trim_start_matches("secret").trim_start_matches('/'))
+            }
             _ => self.pass_on(&request.method, &request.target, request, &request.body),
         }
     }
@@ -195,6 +212,46 @@ impl Shared {
             json!({"error": {"type": "unavailable_shards_exception"}, "status": 503}).to_string();
         let refusal = if answer.status == 200 { Answer { status: 503, body: unavailable } } else { answer };
         checkpoint.ok_or(refusal)
+    }
+
+    /// Keeps, tells, or forgets one.
+    fn secret(&self, request: &Request, id: &str) -> Answer {
+        let answer = |status, body: Value| Answer { status, body: body.to_string() };
+        let missing = || {
+            let reason = format!("No secret with id [{id}]");
+            answer(
+                404,
+                json!({"error": {"type": "resource_not_found_exception", "reason": reason}, "status": 404}),
+            )
+        };
+        match request.method.as_str() {
+            "POST" => {
+                let asked: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+                let id = format!("stand-in-{}", self.secrets_made.fetch_add(1, Ordering::Relaxed));
+                lock(&self.secrets).insert(id.clone(), asked["value"].clone());
+                answer(200, json!({"id": id}))
+            }
+            "GET" => {
+                self.count_read();
+                let value = lock(&self.secrets).get(id).cloned();
+                value.map_or_else(missing, |value| answer(200, json!({"id": id, "value": value})))
+            }
+            "DELETE" => match lock(&self.secrets).remove(id) {
+                Some(_) => answer(200, json!({"deleted": true})),
+                None => missing(),
+            },
+            _ => answer(405, json!({"error": "method", "status": 405})),
+        }
+    }
+
+    /// A read takes as long as a look, so that those at once meet.
+    fn count_read(&self) {
+        let mut reads = lock(&self.reads);
+        reads.0 += 1;
+        reads.1 = reads.1.max(reads.0);
+        drop(reads);
+        pause(LOOK_EVERY);
+        lock(&self.reads).0 -= 1;
     }
 
     fn make_searchable(&self, request: &Request, index: &str, checkpoint: i64) {

@@ -2,7 +2,6 @@
 //! document names a key that is not there; if the document cannot be written, the key is taken back.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde_json::json;
 
@@ -34,6 +33,13 @@ pub(super) struct Undo<'a> {
     pub(super) created: bool,
 }
 
+impl Attempt<'_> {
+    fn undo(&self) -> Undo<'_> {
+        let created = matches!(self.enrollment.written, Written::New(_));
+        Undo { agent: &self.enrollment.agent, access_key: &self.key.id, created }
+    }
+}
+
 impl Elastic {
     /// Enrols each agent: keys one by one, all documents in one request.
     pub(super) fn enroll(&self, enrollments: &[&Enrollment]) -> Vec<StoreResult> {
@@ -45,16 +51,18 @@ impl Elastic {
         let mut items = Vec::new();
         let mut attempts = Vec::new();
         let until = self.client.now() + self.patience.keys_made_for;
-        let mut end = None;
         for (enrollment, document) in enrollments.iter().zip(present) {
-            let attempt = document.and_then(|document| {
-                end.clone().map_or(Ok(()), Err)?;
+            let is_first = attempts.is_empty();
+            attempts.push(document.and_then(|document| {
+                if !is_first && self.client.now() >= until {
+                    return Err(StoreError::Unavailable(
+                        "the cluster takes too long to make keys".to_owned(),
+                    ));
+                }
                 let attempt = self.begin(enrollment, document.as_ref())?;
                 items.push(self.document_of(&attempt, document.as_ref())?);
                 Ok(attempt)
-            });
-            end = end.or_else(|| self.end_of_keys(attempt.as_ref().err(), until));
-            attempts.push(attempt);
+            }));
         }
         let written = items.len();
         for attempt in attempts.iter().flatten() {
@@ -63,23 +71,46 @@ impl Elastic {
         // nobody searches for a new agent without refreshing first, and a refresh for each few would cost more than the rest
         let mut outcomes = self.bulk(&items, Refresh::Later);
         log_failed_deletions(&outcomes.split_off(written));
+        let answers = self.finish_all(&attempts, outcomes);
+        let replaced_keys = |attempt: &Attempt<'_>| attempt.enrollment.invalidate_keys.clone();
+        let done = attempts.iter().zip(&answers).filter(|(_, answer)| answer.is_ok());
+        let replaced: Vec<String> =
+            done.filter_map(|(attempt, _)| attempt.as_ref().ok().map(replaced_keys)).flatten().collect();
+        if let Err(error) = self.invalidate(&replaced) {
+            ::log::warn!("keys of replaced agents could not be invalidated: {error}");
+        }
+        answers
+    }
+
+    /// What came of each. Those whose write failed, or may have, are taken back together: each for itself they would all wait
+    /// for a cluster that does not answer.
+    fn finish_all(
+        &self,
+        attempts: &[Result<Attempt<'_>, StoreError>],
+        outcomes: Vec<Result<Outcome, StoreError>>,
+    ) -> Vec<StoreResult> {
         let mut outcomes = outcomes.into_iter();
-        let mut replaced_keys = Vec::new();
-        let mut answers = Vec::new();
+        let (mut answers, mut undos) = (Vec::new(), Vec::new());
         for attempt in attempts {
-            answers.push(attempt.and_then(|attempt| {
+            answers.push(attempt.as_ref().map_err(StoreError::clone).and_then(|attempt| {
                 let outcome = outcomes.next().unwrap_or(Err(StoreError::NotFound));
-                self.finish(attempt, outcome, &mut replaced_keys)
+                self.finish(attempt, outcome).inspect_err(|_| undos.push(attempt.undo()))
             }));
         }
-        if let Err(error) = self.invalidate(&replaced_keys) {
-            ::log::warn!("keys of replaced agents could not be invalidated: {error}");
+        for (undo, undone) in undos.iter().zip(self.undo(&undos)) {
+            if let Err(error) = undone {
+                ::log::warn!("fleet.agent.id" = undo.agent, "fleet.apikey.id" = undo.access_key;
+                    "an enrolment failed, and its key could not be taken back: {error}");
+            }
         }
         answers
     }
 
     /// Takes enrolments back: documents that are still theirs are deleted, keys invalidated.
     pub(super) fn undo(&self, undos: &[Undo<'_>]) -> Vec<Result<(), StoreError>> {
+        if undos.is_empty() {
+            return Vec::new();
+        }
         if let Err(error) = self.ensure(Index::Agents) {
             return undos.iter().map(|_| Err(error.clone())).collect();
         }
@@ -138,15 +169,6 @@ impl Elastic {
         Ok(Attempt { enrollment, key })
     }
 
-    /// Why the rest of a batch gets no keys: the cluster does not answer, or takes too long.
-    fn end_of_keys(&self, error: Option<&StoreError>, until: Duration) -> Option<StoreError> {
-        match error {
-            Some(unreachable @ StoreError::Unreachable(_)) => Some(unreachable.clone()),
-            _ if self.client.now() < until => None,
-            _ => Some(StoreError::Unavailable("the cluster takes too long to make keys".to_owned())),
-        }
-    }
-
     /// The write of the agent's document: a new one, one in place of the namesake that was read, or changes.
     fn document_of(&self, attempt: &Attempt<'_>, present: Option<&Document>) -> Result<Item, StoreError> {
         let (index, agent) = (self.indices.name(Index::Agents), &attempt.enrollment.agent);
@@ -171,32 +193,16 @@ impl Elastic {
         others.map(|id| Item::delete(index, id)).collect()
     }
 
-    /// What the outcome of the write means. Where it failed, or may have, everything is taken back.
-    fn finish(
-        &self,
-        attempt: Attempt<'_>,
-        outcome: Result<Outcome, StoreError>,
-        replaced_keys: &mut Vec<String>,
-    ) -> StoreResult {
-        let Attempt { enrollment, key } = attempt;
-        let error = match outcome {
-            Ok(Outcome { status: 404, .. }) => StoreError::NotFound,
+    /// What the outcome of the write means.
+    fn finish(&self, attempt: &Attempt<'_>, outcome: Result<Outcome, StoreError>) -> StoreResult {
+        match outcome?.status {
+            404 => Err(StoreError::NotFound),
             // by somebody else, or by an earlier try of ours whose answer was lost
-            Ok(Outcome { status: 409, .. }) => match self.has_access_key(&enrollment.agent, &key.id) {
-                Ok(false) => StoreError::Conflict,
-                Ok(true) => return Ok(done(enrollment, key, replaced_keys)),
-                Err(error) => error,
-            },
-            Ok(_) => return Ok(done(enrollment, key, replaced_keys)),
-            Err(error) => error,
-        };
-        let created = matches!(enrollment.written, Written::New(_));
-        let undo = Undo { agent: &enrollment.agent, access_key: &key.id, created };
-        if let Some(Err(undone)) = self.undo(&[undo]).pop() {
-            ::log::warn!("fleet.agent.id" = enrollment.agent.as_str(), "fleet.apikey.id" = key.id.as_str();
-                "an enrolment failed, and its key could not be taken back: {undone}");
+            409 if !self.has_access_key(&attempt.enrollment.agent, &attempt.key.id)? => {
+                Err(StoreError::Conflict)
+            }
+            _ => Ok(Answer::Key(attempt.key.clone())),
         }
-        Err(error)
     }
 
     fn has_access_key(&self, agent: &str, key_id: &str) -> Result<bool, StoreError> {
@@ -206,12 +212,6 @@ impl Elastic {
         let object = documents::open(document.source.get()).map_err(|error| unreadable(&error))?;
         Ok(documents::string(&object, FIELD) == key_id)
     }
-}
-
-/// The enrolment is written: what it replaces may go.
-fn done(enrollment: &Enrollment, key: ApiKey, replaced_keys: &mut Vec<String>) -> Answer {
-    replaced_keys.extend(enrollment.invalidate_keys.iter().cloned());
-    Answer::Key(key)
 }
 
 /// Documents that stay by mistake show as agents that never come: the enrolment itself is good.

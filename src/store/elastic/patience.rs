@@ -18,7 +18,7 @@ pub(super) struct Patience {
     key_look_wait: Duration,
     /// So long an index that was seen is taken to be there still.
     pub(super) index_believed: Duration,
-    /// So long keys are made in one batch of enrolments: who has none by then is answered, so that nobody waits for all.
+    /// No key is begun later in a batch of enrolments: those that have none by then come again, and nobody waits for all.
     pub(super) keys_made_for: Duration,
     /// Nobody waits any more.
     over: Mutex<bool>,

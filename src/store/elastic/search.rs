@@ -44,6 +44,8 @@ pub(super) struct Found {
     pub(super) hits: Vec<Hit>,
     /// As answered.
     pub(super) aggregations: Option<Raw>,
+    /// There is nothing because there is no index.
+    pub(super) no_index: bool,
 }
 
 /// One document found.
@@ -241,7 +243,7 @@ fn found(answer: &RawValue) -> Single<Found> {
         let cause = Cause::read(error);
         let status = answer.status.unwrap_or(503);
         return if status == 404 && cause.is_missing_index() {
-            Ok(Found::default())
+            Ok(Found { no_index: true, ..Found::default() })
         } else {
             Err(Trouble::failed(status, cause.text()))
         };
@@ -254,7 +256,7 @@ fn found(answer: &RawValue) -> Single<Found> {
         return Err(Trouble::unknown(reason));
     }
     let hits = answer.hits.ok_or_else(garbled)?.hits.into_iter().map(HitAnswer::hit).collect();
-    Ok(Found { hits, aggregations: answer.aggregations.map(RawValue::to_owned) })
+    Ok(Found { hits, aggregations: answer.aggregations.map(RawValue::to_owned), no_index: false })
 }
 
 impl HitAnswer<'_> {

@@ -33,8 +33,12 @@ pub(super) fn by_key(key_id: &str) -> Search {
     Search::new(Index::Tokens, body)
 }
 
-/// The token in what a search found; none where the key stands for several, since nobody knows which.
+/// The token in what a search found; none where the key stands for several, since nobody knows which. Where the index is gone,
+/// it is not known whether the key enrols: to be told so by 401 ends an agent's enrolment for good.
 pub(super) fn found(found: Found) -> StoreResult {
+    if found.no_index {
+        return Err(StoreError::Unavailable("the index of enrollment tokens is missing".to_owned()));
+    }
     let tokens: Result<Vec<EnrollmentToken>, _> = found.hits.iter().map(read).collect();
     let mut tokens = tokens.map_err(|error| unreadable(&error))?;
     if let [first, second] = &tokens[..]

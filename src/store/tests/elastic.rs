@@ -22,10 +22,16 @@ pub(in crate::store) fn on_elastic(behaviour: fn(&Fixture)) {
 
 /// The same on a cluster of the test's own.
 pub(in crate::store) fn on_cluster(cluster: &Cluster, behaviour: fn(&Fixture)) {
+    behind(cluster, cluster.url(), behaviour);
+}
+
+/// The same where the cluster is reached at another address.
+pub(in crate::store) fn behind(cluster: &Cluster, url: &str, behaviour: fn(&Fixture)) {
     let indices = Indices::with_suffix(&suffix()).unwrap();
     // a cluster holds only so many
     let _leftovers = Leftovers { cluster, names: [indices.names(), indices.file_names()].concat().join(",") };
-    let store = Elastic::open(&settings(cluster), indices, RETENTION.expired_actions).unwrap();
+    let settings = Elasticsearch { hosts: vec![url.to_owned()], ..settings(cluster) };
+    let store = Elastic::open(&settings, indices, RETENTION.expired_actions).unwrap();
     let store = Arc::new(store);
     behaviour(&Fixture::of(Shared(Arc::clone(&store)), Late { store, watch: None }));
 }

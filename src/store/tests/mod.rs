@@ -1,23 +1,23 @@
 //! One suite that holds every store to the same answers, written against [`Store`] and [`Watch`]. Each behaviour is a
 //! function that takes a [`Fixture`]; [`on_every_store`] makes a test of it for each store.
 
-mod acknowledging;
-mod actions;
-mod agents;
-mod artifacts;
+pub(in crate::store) mod acknowledging;
+pub(in crate::store) mod actions;
+pub(in crate::store) mod agents;
+pub(in crate::store) mod artifacts;
 mod beside;
-mod checking_in;
-mod cleanup;
+pub(in crate::store) mod checking_in;
+pub(in crate::store) mod cleanup;
 #[path = "../../../tests/elastic/cluster.rs"]
 pub(super) mod cluster;
 pub(super) mod elastic;
 pub(super) mod enrolling;
-mod files;
+pub(in crate::store) mod files;
 pub(super) mod keys;
-mod output_keys;
+pub(in crate::store) mod output_keys;
 pub(super) mod policies;
-mod secrets;
-mod watching;
+pub(in crate::store) mod secrets;
+pub(in crate::store) mod watching;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -13,6 +13,8 @@ use crate::model::{AgentOutput, KeyNeed, KeysWanted, OutputCluster};
 /// Makes a test of each behaviour.
 macro_rules! on_elasticsearch {
     ($($behaviour:ident),+ $(,)?) => {
+        /// All, for other kinds of cluster.
+        pub(in crate::store) const BEHAVIOURS: &[fn(&Fixture)] = &[$($behaviour),+];
         mod elastic {
             $(#[test] fn $behaviour() { super::on_elastic(super::$behaviour) })+
         }

@@ -10,7 +10,7 @@ on_every_store! {
     retired_keys_are_bad_and_their_secrets_gone,
 }
 
-fn set(fixture: &Fixture, id: Option<&str>, value: &str) -> String {
+pub(in crate::store) fn set(fixture: &Fixture, id: Option<&str>, value: &str) -> String {
     let secret = NewSecret { id: id.map(str::to_owned), value: Secret::new(value) };
     match fixture.ask(Operation::SetSecret(secret)) {
         Ok(Answer::SecretId(id)) => id,
@@ -18,14 +18,14 @@ fn set(fixture: &Fixture, id: Option<&str>, value: &str) -> String {
     }
 }
 
-pub(super) fn secrets(fixture: &Fixture, ids: &[&str]) -> Secrets {
+pub(in crate::store) fn secrets(fixture: &Fixture, ids: &[&str]) -> Secrets {
     match fixture.ask(Operation::Secrets(ids.iter().map(|id| (*id).to_owned()).collect())) {
         Ok(Answer::Secrets(secrets)) => secrets,
         other => panic!("{other:?}"),
     }
 }
 
-fn a_secret_is_found_by_its_id_and_others_are_left_out(fixture: &Fixture) {
+pub(in crate::store) fn a_secret_is_found_by_its_id_and_others_are_left_out(fixture: &Fixture) {
     let (one, two) = (set(fixture, None, "v\u{e4}lue \"1\"\n"), set(fixture, None, ""));
     assert_ne!(one, two);
     let found = secrets(fixture, &["unknown", &one, "", &two, "../x", &one]);
@@ -40,7 +40,7 @@ fn a_secret_may_be_set_anew_under_its_id(fixture: &Fixture) {
     }
 }
 
-fn retired_keys_are_bad_and_their_secrets_gone(fixture: &Fixture) {
+pub(in crate::store) fn retired_keys_are_bad_and_their_secrets_gone(fixture: &Fixture) {
     let (key, other) = (fixture.enroll("a"), fixture.enroll("b"));
     let (secret_id, stays) = (set(fixture, None, "x"), set(fixture, None, "y"));
     let retired = RetiredKey { id: key.id.clone(), secret_id: secret_id.clone(), ..RetiredKey::default() };

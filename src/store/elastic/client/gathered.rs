@@ -6,7 +6,7 @@ use std::fmt;
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
-/// Output that waits for what follows: nearly every head.
+/// Output of so many bytes waits for what follows: nearly every head, the rest of a body too.
 const HELD_BYTES_MAX: usize = 2 * 1024;
 
 /// A connection, whatever it goes through, that sends a head with the first part of its body.

@@ -59,16 +59,34 @@ fn enrolments_of_a_batch_share_one_write_that_waits_for_no_refresh() {
 }
 
 #[test]
-fn where_the_cluster_does_not_answer_only_the_first_of_a_batch_waits() {
-    let cluster = Scripted::json(|asked| match asked.path.split('?').next().unwrap() {
-        "/_mget" => (200, json!({"docs": [{"found": false}, {"found": false}, {"found": false}]})),
-        _ => (200, json!("no key")),
+fn a_key_that_is_not_made_does_not_concern_its_batch() {
+    let made = AtomicUsize::new(0);
+    let cluster = Scripted::json(move |asked| match asked.path.split('?').next().unwrap() {
+        "/_mget" => (200, json!({"docs": vec![json!({"found": false}); 3]})),
+        "/_bulk" => all_written(asked),
+        _ => match made.fetch_add(1, Ordering::SeqCst) {
+            1 => (200, json!("no key")),
+            number => (200, json!({"id": format!("k{number}"), "api_key": "s3cret"})),
+        },
     });
-    for answer in store(&cluster).run(vec![enroll("a"), enroll("b"), enroll("c")]) {
-        assert!(matches!(answer, Err(StoreError::Unreachable(_))), "{answer:?}");
-    }
-    assert_eq!(cluster.asked_of("PUT", "/_security/api_key").len(), 1);
-    assert!(cluster.asked_of("POST", "/_bulk").is_empty());
+    let answers = store(&cluster).run(vec![enroll("a"), enroll("b"), enroll("c")]);
+    assert!(
+        matches!(&answers[..], [Ok(Answer::Key(_)), Err(StoreError::Unreachable(_)), Ok(Answer::Key(_))]),
+        "{answers:?}"
+    );
+    assert_eq!(writes_of(&cluster.asked_of("POST", "/_bulk")[0]), 2);
+}
+
+#[test]
+fn those_that_failed_are_taken_back_together() {
+    let cluster = cluster(|asked| match asked.body.contains("create") {
+        true => (200, bulk_answer("create", &[403, 201, 403])),
+        false => (200, bulk_answer("update", &[404, 404])),
+    });
+    let answers = store(&cluster).run(vec![enroll("a"), enroll("b"), enroll("c")]);
+    assert_eq!((status(&answers[0]), answers[1].is_ok(), status(&answers[2])), (403, true, 403));
+    assert_eq!(cluster.asked_of("POST", "/_bulk").len(), 2);
+    assert_eq!(invalidated(&cluster), [json!(["k0", "k2"])]);
 }
 
 #[test]

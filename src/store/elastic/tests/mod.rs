@@ -5,6 +5,7 @@ mod authenticating;
 mod doubting;
 mod enrolling;
 mod far_keys;
+mod fleet_module;
 mod known_keys;
 mod migrating;
 mod preparing;

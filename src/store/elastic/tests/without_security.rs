@@ -3,13 +3,30 @@
 use super::*;
 use crate::store::tests::cluster::{Cluster, Options};
 use crate::store::tests::elastic::on_cluster;
-use crate::store::tests::{enrolling, keys, policies};
+use crate::store::tests::{
+    acknowledging, actions, agents, artifacts, checking_in, cleanup, enrolling, files, keys, policies,
+    secrets, watching,
+};
 
 #[test]
-fn keys_of_our_own_behave_like_any_other() {
+fn the_suite_holds_where_keys_are_our_own() {
     let Some(cluster) = Cluster::start(Options { security: false }) else { return };
-    let behaviours = [enrolling::BEHAVIOURS, keys::BEHAVIOURS, policies::BEHAVIOURS].concat();
-    assert!(behaviours.len() > 20);
+    let behaviours = [
+        acknowledging::BEHAVIOURS,
+        actions::BEHAVIOURS,
+        agents::BEHAVIOURS,
+        artifacts::BEHAVIOURS,
+        checking_in::BEHAVIOURS,
+        cleanup::BEHAVIOURS,
+        enrolling::BEHAVIOURS,
+        files::BEHAVIOURS,
+        keys::BEHAVIOURS,
+        policies::BEHAVIOURS,
+        secrets::BEHAVIOURS,
+        watching::BEHAVIOURS,
+    ]
+    .concat();
+    assert!(behaviours.len() > 80, "{}", behaviours.len());
     for behaviour in behaviours {
         on_cluster(&cluster, behaviour);
     }

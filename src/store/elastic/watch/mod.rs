@@ -15,7 +15,7 @@ mod progress;
 mod queue;
 mod requests;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::io;
 use std::sync::Arc;
