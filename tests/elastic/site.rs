@@ -47,12 +47,17 @@ impl<'a> Site<'a> {
         let store = Elastic::open(&settings, indices, Duration::ZERO).unwrap();
         let mut site = Site { cluster, suffix, store, token: String::new() };
         site.revise(1);
+        site.token = site.new_token();
+        site
+    }
+
+    /// Makes an enrollment token of the policy.
+    pub(crate) fn new_token(&self) -> String {
         let at = Clock::start().now().wall;
-        match site.ask(Operation::CreateToken { policy_id: POLICY.into(), name: "t".into(), at }) {
-            Answer::Token(Some(token)) => site.token = token.api_key,
+        match self.ask(Operation::CreateToken { policy_id: POLICY.into(), name: "t".into(), at }) {
+            Answer::Token(Some(token)) => token.api_key,
             other => panic!("{other:?}"),
         }
-        site
     }
 
     /// Runs an operation past all servers.

@@ -109,3 +109,23 @@ fn an_agent_whose_document_is_gone_is_not_told_that_its_key_is_bad() {
     let answer = ask(&server, &agents[0].check_in(&json!({"status": "online"})));
     assert_eq!(answer.status, 403, "{}", answer.text());
 }
+
+#[test]
+fn an_index_of_tokens_that_is_deleted_makes_no_key_a_bad_one() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let site = Site::new(cluster);
+    let server = site.serve();
+    let kept = site.documents("enrollment-api-keys");
+    delete(&site, "enrollment-api-keys");
+    let enrolment = server.enrolment(&json!({"type": "PERMANENT", "metadata": {"local": {}}}));
+    // 401 would end the agent's enrolment for good
+    assert_eq!(ask(&server, &enrolment).status, 503);
+    // which makes the index; the token of before is restored after it
+    site.new_token();
+    assert_eq!(is_as_it_should_be(&site, "enrollment-api-keys"), Some(true));
+    for (id, document) in &kept {
+        let path = format!("/{}/_doc/{id}?refresh=true", site.index("enrollment-api-keys"));
+        assert_eq!(cluster.admin("PUT", &path, document).0, 201);
+    }
+    ask(&server, &enrolment).ok();
+}

@@ -68,6 +68,13 @@ fn searching(answer: impl Fn(&str) -> Value + Send + Sync + 'static) -> Scripted
 }
 
 #[test]
+fn without_an_index_of_tokens_it_is_not_known_whether_a_key_enrols() {
+    let cluster = searching(|_| json!({"status": 404, "error": {"type": "index_not_found_exception"}}));
+    let answer = one(&store(&cluster), Operation::TokenByKey("k".to_owned()));
+    assert!(matches!(answer, Err(StoreError::Unavailable(_))), "{answer:?}");
+}
+
+#[test]
 fn a_failed_search_is_a_failure_and_does_not_hide_the_others() {
     let cluster = searching(|body| match body {
         body if body.contains("late") => {
