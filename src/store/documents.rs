@@ -152,6 +152,8 @@ pub(super) fn action(action: &Action) -> Raw {
 struct PolicyDocument<'a> {
     policy_id: &'a str,
     revision_idx: i64,
+    /// Kibana writes 0: there are no coordinators any more, which once made further revisions of one.
+    coordinator_idx: i64,
     #[serde(rename = "@timestamp")]
     timestamp: &'a str,
     data: &'a Raw,
@@ -165,6 +167,7 @@ pub(super) fn policy(policy: &Policy) -> Raw {
     raw(&PolicyDocument {
         policy_id: &policy.policy_id,
         revision_idx: policy.revision_idx,
+        coordinator_idx: 0,
         timestamp: &policy.timestamp,
         data: &policy.data,
         unenroll_timeout: policy.unenroll_timeout_seconds,

@@ -16,7 +16,8 @@ fn on_cluster(options: Options) -> Option<(Server, &'static Cluster)> {
 fn apply(server: &Server, policy: &Value, options: &[&str]) -> Result<Value, String> {
     let file = server.installation.directory.path().join("policy.yml");
     std::fs::write(&file, policy.to_string()).unwrap();
-    let arguments = [&["policy", "apply", file.to_str().unwrap(), "--id", "default"], options].concat();
+    let id: &[&str] = if options.contains(&"--id") { &[] } else { &["--id", "default"] };
+    let arguments = [&["policy", "apply", file.to_str().unwrap()], id, options].concat();
     let said = server.operate(&arguments);
     if said.code == Some(0) { Ok(said.json()) } else { Err(said.stderr) }
 }
@@ -55,6 +56,36 @@ fn an_output_that_no_agent_could_use_is_warned_of_and_the_older_revision_stays_i
     server.process.stderr.wait_for(&format!("revision 2 of policy default cannot be delivered: {reason}"));
     let told = server.check_in(&server.enrol(), &online()).ok();
     assert_eq!(told["actions"][0]["data"]["policy"]["revision"], 1);
+}
+
+#[test]
+fn what_an_operator_writes_has_the_fields_that_kibana_writes() {
+    let Some((server, cluster)) = on_cluster(Options::plain()) else { return };
+    let id = "as-kibana-writes-it";
+    let policy =
+        with_output(&json!({ "type": "elasticsearch", "hosts": ["https://h:9200"], "api_key": "own:key" }));
+    apply(&server, &policy, &["--id", id]).unwrap();
+    let token = server.operate(&["token", "create", "--policy", id, "--name", "ours"]);
+    assert_eq!(token.code, Some(0), "{}", token.stderr);
+    let written = |kind: &str| {
+        cluster.admin("POST", &format!("/.fleet-{kind}*/_refresh"), &Value::Null);
+        let query = json!({ "query": { "term": { "policy_id": id } } });
+        let (_, found) = cluster.admin("POST", &format!("/.fleet-{kind}*/_search"), &query);
+        assert_eq!(found["hits"]["total"]["value"], 1, "{found}");
+        found["hits"]["hits"][0]["_source"].clone()
+    };
+    let mut policy = written("policies");
+    assert!(policy["data"]["outputs"]["default"].is_object() && policy["@timestamp"].is_string(), "{policy}");
+    (policy["data"], policy["@timestamp"]) = (json!({}), json!(""));
+    let expected = json!({
+        "policy_id": id, "revision_idx": 1, "coordinator_idx": 0, "data": {}, "default_fleet_server": false,
+        "namespaces": [], "unenroll_timeout": 0, "@timestamp": "",
+    });
+    assert_eq!(policy, expected);
+    let token = written("enrollment-api-keys");
+    assert!(token["api_key"].is_string() && token["api_key_id"].is_string(), "{token}");
+    assert_eq!((&token["active"], &token["name"]), (&json!(true), &json!("ours")), "{token}");
+    assert!(token["created_at"].is_string(), "{token}");
 }
 
 #[test]

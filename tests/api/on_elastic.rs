@@ -26,13 +26,19 @@ mod errors;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod metrics_of_store;
 #[cfg(test)]
 mod opamp;
 #[cfg(test)]
+mod opamp_socket;
+#[cfg(test)]
 mod operator_files;
 #[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod reload;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

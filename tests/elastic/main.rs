@@ -18,6 +18,8 @@ mod proxy;
 #[cfg(test)]
 mod relay;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod site;
 #[cfg(test)]
 mod stand_in;

@@ -1,8 +1,6 @@
 //! Secrets: in the cluster's own place for them, else in an index of ours. Policies, actions and agents' documents refer to
 //! them by their ids.
 
-use std::thread;
-
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -20,10 +18,6 @@ use crate::store::keys::random_bytes;
 use crate::store::{StoreError, documents};
 
 const ROUTE: &str = "/_fleet/secret";
-/// Secrets of one revision read at once; the cluster takes 32 at once from all.
-const READ_AT_ONCE: usize = 16;
-/// A request and its answer need a fraction of it.
-const STACK_BYTES: usize = 512 << 10;
 
 #[derive(Deserialize)]
 struct Made {
@@ -36,31 +30,11 @@ struct Stored {
 }
 
 impl Elastic {
-    /// Those of the secrets that there are. The cluster tells one at a time: many are asked for at once, on threads of their own.
+    /// Those of the secrets that there are. One worker reads one after another; how many at once, the lanes say.
     pub(super) fn secrets(&self, ids: &[String]) -> Result<Secrets, StoreError> {
         if !self.facts()?.has_secrets {
             return self.own_secrets(ids);
         }
-        let mut parts = ids.chunks(ids.len().div_ceil(READ_AT_ONCE).max(1));
-        let first = parts.next().unwrap_or_default();
-        thread::scope(|scope| {
-            let read = |part| {
-                let thread = thread::Builder::new().name("secrets".to_owned()).stack_size(STACK_BYTES);
-                thread.spawn_scoped(scope, move || self.read_secrets(part))
-            };
-            let threads: Vec<_> = parts.map(read).collect();
-            let mut found = self.read_secrets(first)?;
-            for thread in threads {
-                let part = thread.map(thread::ScopedJoinHandle::join);
-                let lost = || StoreError::Unavailable("there is no thread to read secrets".to_owned());
-                found.extend(part.ok().and_then(Result::ok).unwrap_or_else(|| Err(lost()))?);
-            }
-            Ok(found)
-        })
-    }
-
-    /// The same, one after another.
-    fn read_secrets(&self, ids: &[String]) -> Result<Secrets, StoreError> {
         let mut found = Secrets::default();
         for id in ids.iter().filter(|id| !id.is_empty()) {
             let request = plain("GET", format!("{ROUTE}/{}", percent_encoded(id)));

@@ -15,7 +15,7 @@ mod progress;
 mod queue;
 mod requests;
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
 
 use std::io;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ mod founder;
 mod herald;
 mod policies;
 #[path = "../../../../../tests/elastic/stand_in.rs"]
-pub(in crate::store::elastic) mod stand_in;
+mod stand_in;
 mod trouble;
 
 use std::sync::mpsc::{self, Receiver};
