@@ -17,6 +17,8 @@ pub(super) mod keys;
 pub(in crate::store) mod output_keys;
 pub(super) mod policies;
 pub(in crate::store) mod secrets;
+#[path = "../../../tests/elastic/stand_in.rs"]
+pub(super) mod stand_in;
 pub(in crate::store) mod watching;
 
 use std::sync::{Mutex, PoisonError};

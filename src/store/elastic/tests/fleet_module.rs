@@ -1,14 +1,11 @@
 //! A real cluster behind the stand-in of the fleet module: secrets are kept by its API.
 
-#[path = "../../../../tests/elastic/stand_in.rs"]
-mod stand_in;
-
-use self::stand_in::StandIn;
 use super::*;
 use crate::config::Secret;
 use crate::model::NewSecret;
-use crate::store::tests::cluster::{self, Cluster};
+use crate::store::tests::cluster::Cluster;
 use crate::store::tests::elastic::{behind, settings};
+use crate::store::tests::stand_in::StandIn;
 use crate::store::tests::{output_keys, secrets};
 
 #[test]

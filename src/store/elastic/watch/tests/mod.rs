@@ -5,8 +5,6 @@ mod actions;
 mod founder;
 mod herald;
 mod policies;
-#[path = "../../../../../tests/elastic/stand_in.rs"]
-mod stand_in;
 mod trouble;
 
 use std::sync::mpsc::{self, Receiver};
@@ -15,12 +13,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use self::stand_in::StandIn;
 use super::*;
 use crate::config::{Elasticsearch, Secret};
 use crate::store::Indices;
 use crate::store::elastic::indices::definition;
 use crate::store::tests::cluster::{self, Cluster, Options};
+use crate::store::tests::stand_in::StandIn;
 
 /// Nobody waits longer for something that does not come.
 const PATIENCE: Duration = Duration::from_secs(90);
