@@ -13,6 +13,8 @@ use crate::task::Cx;
 /// Questions for the secrets of one revision; the cluster takes 32 reads at once from all (elasticsearch.md, "Calls"), and the
 /// store's lane makes no more than 16.
 const QUESTIONS_AT_ONCE: usize = 16;
+/// So few are not worth a second question.
+const SECRETS_PER_QUESTION_MIN: usize = 4;
 
 /// An action with its secrets is for many agents, one after another.
 const RESOLVED_ACTION_LIVES: Duration = Duration::from_secs(60);
@@ -80,7 +82,7 @@ fn refers(action: &Action) -> bool {
 
 /// Many, in several questions at once: a cluster with the fleet module tells one secret at a time.
 async fn read_at_once(cx: &Cx, ids: &[String]) -> Result<Secrets, StoreError> {
-    let parts = ids.chunks(ids.len().div_ceil(QUESTIONS_AT_ONCE).max(1));
+    let parts = ids.chunks(ids.len().div_ceil(QUESTIONS_AT_ONCE).max(SECRETS_PER_QUESTION_MIN));
     let answers = cx.store_all(parts.map(|part| Operation::Secrets(part.to_vec())).collect()).await;
     let mut all = Secrets::default();
     for answer in answers {

@@ -45,8 +45,7 @@ fn a_revision_s_secrets_are_read_once_for_all_its_agents() {
         assert_eq!(policy["outputs"], json!({"o": {"type": "kafka", "password": "one"}}));
         assert_eq!(policy["secret_paths"], json!(["inputs.0.x", "outputs.o.password"]));
     }
-    // each in a question of its own, so that many are read at once
-    assert_eq!(world.count("Secrets"), 2);
+    assert_eq!(world.count("Secrets"), 1);
 }
 
 #[test]

@@ -122,12 +122,9 @@ impl Item {
         });
         // our own types always have a JSON text
         let target = serde_json::to_string(&target).unwrap_or_default();
-        let head = ["{\"", action, "\":", &target, "}\n"];
-        let mut lines = String::with_capacity(
-            head.iter().map(|part| part.len()).sum::<usize>() + body.map_or(0, |body| body.len() + 1),
-        );
-        lines.extend(head);
+        let mut lines = format!("{{\"{action}\":{target}}}\n");
         if let Some(body) = body {
+            lines.reserve_exact(body.len() + 1);
             // between the tokens of JSON a line break is a blank; within a text it cannot be
             match body.contains(['\n', '\r']) {
                 true => lines.push_str(&body.replace(['\n', '\r'], " ")),

@@ -48,8 +48,32 @@ impl Elastic {
         if let Err(error) = self.ensure(Index::Agents) {
             return enrollments.iter().map(|_| Err(error.clone())).collect();
         }
-        let mut items = Vec::new();
-        let mut attempts = Vec::new();
+        let (attempts, mut items) = self.begin_all(enrollments, present);
+        let written = items.len();
+        for attempt in attempts.iter().flatten() {
+            items.extend(self.deletions(attempt.enrollment));
+        }
+        // nobody searches for a new agent without refreshing first, and a refresh for each few would cost more than the rest
+        let mut outcomes = self.bulk(&items, Refresh::Later);
+        log_failed_deletions(&outcomes.split_off(written));
+        let answers = self.finish_all(&attempts, outcomes);
+        let done = enrollments.iter().zip(&answers).filter(|(_, answer)| answer.is_ok());
+        let replaced: Vec<String> =
+            done.flat_map(|(enrollment, _)| enrollment.invalidate_keys.iter().cloned()).collect();
+        if let Err(error) = self.invalidate(&replaced) {
+            ::log::warn!("keys of replaced agents could not be invalidated: {error}");
+        }
+        answers
+    }
+
+    /// Makes the keys of those that can be enrolled, one after another as long as there is time; and the writes of their
+    /// documents.
+    fn begin_all<'a>(
+        &self,
+        enrollments: &[&'a Enrollment],
+        present: Vec<Result<Option<Document>, StoreError>>,
+    ) -> (Vec<Result<Attempt<'a>, StoreError>>, Vec<Item>) {
+        let (mut attempts, mut items) = (Vec::new(), Vec::new());
         let until = self.client.now() + self.patience.keys_made_for;
         for (enrollment, document) in enrollments.iter().zip(present) {
             let is_first = attempts.is_empty();
@@ -64,22 +88,7 @@ impl Elastic {
                 Ok(attempt)
             }));
         }
-        let written = items.len();
-        for attempt in attempts.iter().flatten() {
-            items.extend(self.deletions(attempt.enrollment));
-        }
-        // nobody searches for a new agent without refreshing first, and a refresh for each few would cost more than the rest
-        let mut outcomes = self.bulk(&items, Refresh::Later);
-        log_failed_deletions(&outcomes.split_off(written));
-        let answers = self.finish_all(&attempts, outcomes);
-        let replaced_keys = |attempt: &Attempt<'_>| attempt.enrollment.invalidate_keys.clone();
-        let done = attempts.iter().zip(&answers).filter(|(_, answer)| answer.is_ok());
-        let replaced: Vec<String> =
-            done.filter_map(|(attempt, _)| attempt.as_ref().ok().map(replaced_keys)).flatten().collect();
-        if let Err(error) = self.invalidate(&replaced) {
-            ::log::warn!("keys of replaced agents could not be invalidated: {error}");
-        }
-        answers
+        (attempts, items)
     }
 
     /// What came of each. Those whose write failed, or may have, are taken back together: each for itself they would all wait

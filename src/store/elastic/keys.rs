@@ -38,7 +38,7 @@ pub(super) struct KeyPurpose<'a> {
     pub(super) metadata: KeyMetadata<'a>,
 }
 
-/// What is told of a key (elasticsearch.md, "API keys").
+/// What is told of a key (elasticsearch.md, "Calls").
 #[derive(Serialize)]
 pub(super) struct KeyMetadata<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]

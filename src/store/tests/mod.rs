@@ -46,7 +46,6 @@ macro_rules! on_every_store {
     ($($behaviour:ident),+ $(,)? $(; only_ours: $($ours:ident),+ $(,)?)?) => {
         crate::store::tests::on_our_stores! { $($behaviour),+ $($(, $ours)+)? }
         /// Those that hold on Elasticsearch too.
-        #[allow(dead_code, reason = "not all are repeated on every kind of cluster")]
         pub(in crate::store) const BEHAVIOURS: &[fn(&Fixture)] = &[$($behaviour),+];
         mod elastic {
             $(#[test] fn $behaviour() { crate::store::tests::elastic::on_elastic(super::$behaviour) })+

@@ -10,7 +10,7 @@ on_every_store! {
     retired_keys_are_bad_and_their_secrets_gone,
 }
 
-pub(in crate::store) fn set(fixture: &Fixture, id: Option<&str>, value: &str) -> String {
+fn set(fixture: &Fixture, id: Option<&str>, value: &str) -> String {
     let secret = NewSecret { id: id.map(str::to_owned), value: Secret::new(value) };
     match fixture.ask(Operation::SetSecret(secret)) {
         Ok(Answer::SecretId(id)) => id,
@@ -18,7 +18,7 @@ pub(in crate::store) fn set(fixture: &Fixture, id: Option<&str>, value: &str) ->
     }
 }
 
-pub(in crate::store) fn secrets(fixture: &Fixture, ids: &[&str]) -> Secrets {
+pub(super) fn secrets(fixture: &Fixture, ids: &[&str]) -> Secrets {
     match fixture.ask(Operation::Secrets(ids.iter().map(|id| (*id).to_owned()).collect())) {
         Ok(Answer::Secrets(secrets)) => secrets,
         other => panic!("{other:?}"),

@@ -6,8 +6,11 @@ use std::fmt;
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
+use super::socket::OUTPUT_BYTES;
+
 /// Output of so many bytes waits for what follows: nearly every head, the rest of a body too.
 const HELD_BYTES_MAX: usize = 2 * 1024;
+const _: () = assert!(HELD_BYTES_MAX <= OUTPUT_BYTES, "what is held fits into the output again");
 
 /// A connection, whatever it goes through, that sends a head with the first part of its body.
 pub(super) struct Gathered {
@@ -89,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    const OUTPUT_BYTES: usize = 4 * 1024;
+    const SMALL_OUTPUT_BYTES: usize = 4 * 1024;
 
     /// A transport that notes what it is told to send, and always has one byte to say.
     #[derive(Debug)]
@@ -128,7 +131,7 @@ mod tests {
     impl Wire {
         fn new() -> Self {
             let (sent, open) = (Arc::default(), Arc::default());
-            let buffers = LazyBuffers::new(1024, OUTPUT_BYTES);
+            let buffers = LazyBuffers::new(1024, SMALL_OUTPUT_BYTES);
             let noting = Noting { buffers, sent: Arc::clone(&sent), open: Arc::clone(&open) };
             Wire { gathered: Gathered::new(Box::new(noting)), sent, open }
         }
@@ -170,14 +173,14 @@ mod tests {
     #[test]
     fn what_does_not_fit_beside_the_head_follows_it() {
         let mut wire = Wire::new();
-        let (full, tail) = (vec![b'f'; OUTPUT_BYTES], b"tail");
+        let (full, tail) = (vec![b'f'; SMALL_OUTPUT_BYTES], b"tail");
         wire.put(b"head");
         wire.put(&full);
         wire.put(tail);
         wire.hear();
         let sent = wire.sent();
         assert_eq!(sent.concat(), [b"head", &full[..], tail].concat());
-        assert_eq!(sent.iter().map(Vec::len).collect::<Vec<_>>(), [OUTPUT_BYTES, 4, 4]);
+        assert_eq!(sent.iter().map(Vec::len).collect::<Vec<_>>(), [SMALL_OUTPUT_BYTES, 4, 4]);
     }
 
     #[test]
